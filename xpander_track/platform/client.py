@@ -1,0 +1,203 @@
+"""One request to the platform: over a pooled client, within a deadline, its answer read within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import email.utils
+import json
+import time
+import zlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+from uuid import UUID
+
+from . import loop
+from .errors import AnswerUnreadable, InvalidArgument, MissingApiKey, ModuleException, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx
+
+    from .configuration import Configuration
+
+# An answer may repeat what was sent, non-ASCII characters as \u escapes (three times their size at most).
+_ANSWER_MARGIN = 64 * 1024
+_ESCAPING = 3
+_MAX_LOADED = 16 * 1024 * 1024
+
+# What may stand unescaped in a path segment (RFC 3986, section 3.3: pchar), and so keeps the bytes of ordinary ids.
+_SEGMENT_SAFE = ":@!$&'()*+,;=~"
+
+_clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+
+
+async def exchange(
+    configuration: Configuration,
+    method: str,
+    *segments: object,
+    failure: str,
+    body: bytes | None = None,
+    query: Mapping[str, Any] | None = None,
+) -> Any:
+    """
+    Send one request and give back the JSON of its answer.
+
+    Args:
+        configuration: Whose key, address and timeout are used.
+        method: ``GET`` or ``POST``.
+        segments: The route. Each is escaped as one path segment.
+        failure: What the message of an error begins with.
+        body: JSON to send.
+        query: Filters to send in the URL.
+
+    Raises:
+        NotSent: The key, an id or the address cannot be used.
+        Unreachable: No complete answer within the timeout.
+        ModuleException: Any answer outside 2xx, redirects included: they are never followed with the key.
+        AnswerUnreadable: 2xx, but not JSON.
+    """
+    url = _url(configuration, segments, failure)
+    headers = {"Accept-Encoding": "gzip, deflate", "x-api-key": _key(configuration, failure)}
+    limit = _MAX_LOADED
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+        limit = _ANSWER_MARGIN + _ESCAPING * len(body)
+    sending = _send(configuration.timeout, limit, failure, method=method, url=url, headers=headers, content=body, params=query)
+    return await loop.acall(sending)
+
+
+async def _send(timeout: float, limit: int, failure: str, **request: Any) -> Any:
+    import httpx  # noqa: PLC0415  # loaded on first use: importing xpander_track must stay cheap
+
+    error: ModuleException
+    try:
+        return await asyncio.wait_for(_answer(limit, failure, **request), timeout)
+    except asyncio.TimeoutError:
+        error = Unreachable(500, f"{failure} - no complete answer within {timeout:g} s")
+    except ModuleException:
+        raise
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError) as cause:
+        error = InvalidArgument(500, f"{failure} - the request cannot be made: {_describe(cause)}")
+    except Exception as cause:  # noqa: BLE001  # httpx's own, and what ssl, anyio and the resolver let through
+        error = Unreachable(500, f"{failure} - {_describe(cause)}")
+    # Raised out here, so that the library's frames (with the key in their locals) are not part of the error.
+    raise error
+
+
+async def _answer(limit: int, failure: str, **request: Any) -> Any:
+    async with _client().stream(**request) as response:
+        status = response.status_code
+        body, whole = await _read(response, limit if 200 <= status < 300 else _ANSWER_MARGIN)
+    if not 200 <= status < 300:
+        wait = _retry_after(response.headers.get("retry-after"))
+        raise ModuleException(status, _text(body, response.charset_encoding), retry_after=wait)
+    if not whole:
+        raise AnswerUnreadable(500, f"{failure} - the platform accepted it, but its answer is larger than {limit} bytes")
+    media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        what = f"{media_type or 'untyped'} content" if body else "empty"
+        raise AnswerUnreadable(500, f"{failure} - the platform accepted it, but its answer is {what}, not JSON")
+    try:
+        return json.loads(body)
+    except ValueError:
+        pass
+    raise AnswerUnreadable(500, f"{failure} - the platform accepted it, but its answer is not valid JSON")
+
+
+def _client() -> httpx.AsyncClient:
+    """The one client of this process; it lives on our loop, and a forked child, having a new loop, makes a new one."""
+    import httpx  # noqa: PLC0415
+
+    running = asyncio.get_running_loop()
+    client = _clients.get(running)
+    if client is None:
+        _clients.clear()
+        limits = httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=4.0)
+        # The deadline of the whole request rules; a proxy and trusted certificates come from the environment.
+        client = _clients[running] = httpx.AsyncClient(timeout=None, limits=limits, follow_redirects=False)  # noqa: S113
+    return client
+
+
+async def _read(response: httpx.Response, limit: int) -> tuple[bytes, bool]:
+    """The decoded body up to *limit* bytes, and whether that is all of it. A gzip bomb is not inflated beyond it."""
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    inflate = zlib.decompressobj(wbits=47) if encoding in {"gzip", "x-gzip", "deflate"} else None
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        try:
+            body += chunk if inflate is None else inflate.decompress(chunk, limit + 1 - len(body))
+        except zlib.error:
+            return b"", True  # Said to be compressed and is not: unreadable, whatever the status.
+        if len(body) > limit:
+            return bytes(body[:limit]), False
+    return bytes(body), True
+
+
+def _url(configuration: Configuration, segments: tuple[object, ...], failure: str) -> str:
+    parts = urlsplit(configuration.base_url)
+    try:
+        usable = parts.port is None or parts.port > 0
+    except ValueError:
+        usable = False
+    if not usable or not parts.hostname:
+        raise InvalidArgument(500, f"{failure} - base_url has no host, or a port that is not in 1-65535")
+    if parts.query or parts.fragment:
+        raise InvalidArgument(500, f"{failure} - base_url has a query or a fragment; give scheme, host and path only")
+    if configuration.needs_organization() and not configuration.organization_id:
+        raise InvalidArgument(500, f"{failure} - this base_url needs an organization: set organization_id or XPANDER_ORGANIZATION_ID")
+    route = "/".join(_segment(segment, failure) for segment in segments)
+    return f"{configuration.get_full_url().rstrip('/')}/{route}"
+
+
+def _segment(value: object, failure: str) -> str:
+    """*value* as one path segment: no id can change the route."""
+    text = str(value) if isinstance(value, (str, int, UUID)) else ""
+    if not text or text in {".", ".."}:
+        kind = "an empty text" if value == "" else f"{text!r}" if text else f"a {type(value).__name__}"
+        raise InvalidArgument(500, f"{failure} - an id must be a text that can be a path segment, not {kind}")
+    try:
+        return quote(text, safe=_SEGMENT_SAFE)
+    except UnicodeEncodeError:
+        pass
+    raise InvalidArgument(500, f"{failure} - an id has a lone surrogate, which UTF-8 has no form for")
+
+
+def _key(configuration: Configuration, failure: str) -> str:
+    key = configuration.api_key
+    if not key:
+        raise MissingApiKey(500, f"{failure} - no API key: XPANDER_API_KEY is unset and the configuration has none. Set one of them.")
+    if not key.isascii() or not key.isprintable() or key != key.strip():
+        raise MissingApiKey(500, f"{failure} - the API key has characters that a header cannot carry (line break, blank, non-ASCII)")
+    return key
+
+
+def _text(body: bytes, charset: str | None) -> str:
+    try:
+        codecs.lookup(charset or "utf-8")
+    except LookupError:
+        charset = "utf-8"
+    return body.decode(charset or "utf-8", errors="replace")
+
+
+def _describe(error: Exception) -> str:
+    """The library's words, or, where it has none (a reset, a TLS failure), the kind of error and its cause's words."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if str(cause):
+            return str(cause) if cause is error else f"{type(error).__name__}: {cause}"
+        cause = cause.__cause__ or cause.__context__
+    return f"{type(error).__name__}: the connection broke"
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds, from a number of seconds or an HTTP date (RFC 9110, section 10.2.3); None where it is neither."""
+    if value is None:
+        return None
+    if value.strip().isascii() and value.strip().isdigit():
+        return float(value.strip()[:12])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None

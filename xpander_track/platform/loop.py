@@ -1,0 +1,104 @@
+"""
+The process's own event loop, on one daemon thread.
+
+All network I/O happens here: one HTTP client can then serve every caller, on whatever loop or thread, and no caller's
+loop is patched, nested or blocked. Started on first use; a forked child starts its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+def call(coroutine: Coroutine[Any, Any, T]) -> T:
+    """
+    Run *coroutine* on our loop and wait for it, from synchronous code: with or without a running loop, in any thread.
+
+    Raises:
+        RuntimeError: When called on our own loop's thread, where waiting would never end.
+    """
+    loop = get()
+    if asyncio._get_running_loop() is loop:  # noqa: SLF001  # the documented way that does not raise
+        coroutine.close()
+        message = "A synchronous platform call was made on xpander_track's own loop; use the async form there."
+        raise RuntimeError(message)
+    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()  # Ctrl-C while waiting: the request ends too.
+        raise
+
+
+async def acall(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run *coroutine* on our loop, from any other; being cancelled cancels it."""
+    loop = get()
+    if asyncio.get_running_loop() is loop:
+        return await coroutine
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+
+
+def get() -> asyncio.AbstractEventLoop:
+    """
+    Our loop, running.
+
+    Raises:
+        RuntimeError: Where no thread can be started (the interpreter is shutting down, or the system is out of them).
+    """
+    global _loop  # noqa: PLW0603  # one loop per process is the point of this file
+    loop = _loop
+    if loop is None:
+        with _lock:
+            loop = _loop
+            if loop is None:
+                loop = _Loop()
+                threading.Thread(target=_run, args=(loop,), name="xpander-track", daemon=True).start()
+                _loop = loop
+    return loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    async def getaddrinfo(self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:  # noqa: A002, E501, PLR0913  # asyncio's signature
+        """Names are looked up on daemon threads: the default executor's would be joined, and waited for, at exit."""
+        future: asyncio.Future[Any] = self.create_future()
+
+        def settle(result: object, error: BaseException | None) -> None:
+            if not future.done():
+                future.set_exception(error) if error else future.set_result(result)
+
+        def look_up() -> None:
+            try:
+                found, error = socket.getaddrinfo(host, port, family, type, proto, flags), None
+            except Exception as failure:  # noqa: BLE001  # handed to the waiting request
+                found, error = [], failure
+            self.call_soon_threadsafe(settle, found, error)
+
+        threading.Thread(target=look_up, name="xpander-track-dns", daemon=True).start()
+        return await future
+
+
+def _forget() -> None:
+    # In a forked child the thread is gone, and the lock may have been held at the moment of the fork.
+    global _loop, _lock  # noqa: PLW0603
+    _loop, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
