@@ -9,24 +9,23 @@ arrays, ...). Everything else becomes a stand-in that a reader understands, such
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
-import json
 import math
 import pathlib
 import types
 import uuid
 from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 # Deeper than any real response, and far from the recursion limit.
 MAX_DEPTH = 100
@@ -37,7 +36,7 @@ _MAX_REPR = 500
 _NODE_COST = 8
 
 _TEXT_FORMS = (
-    datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, pathlib.Path,
+    dt.datetime, dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID, pathlib.Path,
     complex,
 )  # fmt: skip
 _ARRAYS = (list, tuple, set, frozenset, deque)
@@ -69,7 +68,7 @@ def plain(value: object, *, max_chars: int | None = None, scrub: Scrub | None = 
 
 def dumps(data: Json) -> str:
     """*data* as compact JSON text, non-ASCII characters as they are."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return to_json(data).decode()
 
 
 def stand_in(value: object) -> str:
@@ -90,7 +89,7 @@ def stand_in(value: object) -> str:
 
 def describe_error(error: BaseException) -> str:
     """``ExceptionType: message``; the leaves of an exception group are listed."""
-    leaves = getattr(error, "exceptions", None)
+    leaves = cast("tuple[Any, ...]", getattr(error, "exceptions", ()))
     try:
         text = str(error)
     except KeyboardInterrupt:
@@ -98,8 +97,8 @@ def describe_error(error: BaseException) -> str:
     except BaseException as failure:  # noqa: BLE001  # A __str__ may raise anything.
         text = f"(its message cannot be read: {type(failure).__name__})"
     described = well_formed(f"{type(error).__name__}: {text}" if text else type(error).__name__)
-    if isinstance(leaves, tuple) and all(isinstance(leaf, BaseException) for leaf in leaves):
-        described += f" [{'; '.join(describe_error(leaf) for leaf in leaves)}]"
+    if type(leaves) is tuple and leaves and all(isinstance(leaf, BaseException) for leaf in leaves):
+        described += f" [{'; '.join(map(describe_error, leaves))}]"
     return described
 
 
@@ -112,6 +111,10 @@ def well_formed(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace").decode()
     return text
+
+
+def _has_parts(kind: type[Any]) -> bool:
+    return issubclass(kind, (*_ARRAYS, dict, BaseModel)) or dataclasses.is_dataclass(kind)
 
 
 class _Walk:
@@ -127,34 +130,32 @@ class _Walk:
     def visit(self, value: object) -> Json:
         """The plain form of *value*; user code that fails gives a stand-in."""
         self.left -= _NODE_COST
-        kind = type(value)
+        kind: type[Any] = type(value)
         if kind is str:
             return self.text(value)  # type: ignore[arg-type]  # `is` does not narrow
         if value is None or kind is bool:
             return value  # type: ignore[return-value]  # the same
         try:
-            if issubclass(kind, (*_ARRAYS, dict)) or dataclasses.is_dataclass(kind) or issubclass(kind, BaseModel):
-                return self.container(value, kind)
-            return self.scalar(value, kind)
+            return self.container(value, kind) if _has_parts(kind) else self.scalar(value, kind)
         except KeyboardInterrupt:
             raise
         except BaseException:  # noqa: BLE001  # User code (a property, an iterator) may raise anything.
             return self.text(stand_in(value))
 
-    def scalar(self, value: object, kind: type) -> Json:
+    def scalar(self, value: Any, kind: type) -> Json:  # noqa: PLR0911  # one for each form
         """A value without parts."""
         if issubclass(kind, Enum):
-            return self.visit(value.value)  # type: ignore[attr-defined]  # issubclass() narrows the class only
+            return self.visit(value.value)
         if issubclass(kind, str):
-            return self.text(str.__str__(value))  # type: ignore[arg-type]
+            return self.text(str.__str__(value))
         if issubclass(kind, int):
-            number = int.__index__(value)  # type: ignore[arg-type]
+            number = int.__index__(value)
             return number if number.bit_length() <= _MAX_INT_BITS else f"<int of {number.bit_length()} bits>"
         if issubclass(kind, float):
-            real = float.__float__(value)  # type: ignore[arg-type]
+            real = float.__float__(value)
             return real if math.isfinite(real) else None
         if issubclass(kind, (bytes, bytearray)):
-            return self.octets(value)  # type: ignore[arg-type]
+            return self.octets(value)
         if issubclass(kind, _TEXT_FORMS) or kind.__module__.startswith("pydantic"):  # SecretStr, Url, ...
             return self.text(str(to_jsonable_python(value)))
         return self.text(stand_in(value))
@@ -208,12 +209,13 @@ class _Walk:
             out.append(self.visit(item))
         return out
 
-    def key(self, key: object) -> str:
+    def key(self, key: Any) -> str:
         """A text key: as the platform's contract has it for what is not text."""
         if isinstance(key, bool):
             return "true" if key else "false"
         if isinstance(key, tuple):
-            return ",".join(self.key(part) for part in key)
+            parts: tuple[Any, ...] = key
+            return ",".join(map(self.key, parts))
         form = key if isinstance(key, str) else self.visit(key)
         return form if isinstance(form, str) else str(form)
 

@@ -64,7 +64,9 @@ async def exchange(
     if body is not None:
         headers["Content-Type"] = "application/json"
         limit = _ANSWER_MARGIN + _ESCAPING * len(body)
-    sending = _send(configuration.timeout, limit, failure, method=method, url=url, headers=headers, content=body, params=query)
+    sending = _send(
+        configuration.timeout, limit, failure, method=method, url=url, headers=headers, content=body, params=query
+    )
     return await loop.acall(sending)
 
 
@@ -88,20 +90,21 @@ async def _send(timeout: float, limit: int, failure: str, **request: Any) -> Any
 
 async def _answer(limit: int, failure: str, **request: Any) -> Any:
     async with _client().stream(**request) as response:
-        status = response.status_code
-        body, whole = await _read(response, limit if 200 <= status < 300 else _ANSWER_MARGIN)
-    if not 200 <= status < 300:
+        body, whole = await _read(response, limit if response.is_success else _ANSWER_MARGIN)
+    if not response.is_success:
         wait = _retry_after(response.headers.get("retry-after"))
-        raise ModuleException(status, _text(body, response.charset_encoding), retry_after=wait)
+        raise ModuleException(response.status_code, _text(body, response.charset_encoding), retry_after=wait)
     if not whole:
-        raise AnswerUnreadable(500, f"{failure} - the platform accepted it, but its answer is larger than {limit} bytes")
+        raise AnswerUnreadable(
+            500, f"{failure} - the platform accepted it, but its answer is larger than {limit} bytes"
+        )
     media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         what = f"{media_type or 'untyped'} content" if body else "empty"
         raise AnswerUnreadable(500, f"{failure} - the platform accepted it, but its answer is {what}, not JSON")
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     raise AnswerUnreadable(500, f"{failure} - the platform accepted it, but its answer is not valid JSON")
 
@@ -146,7 +149,9 @@ def _url(configuration: Configuration, segments: tuple[object, ...], failure: st
     if parts.query or parts.fragment:
         raise InvalidArgument(500, f"{failure} - base_url has a query or a fragment; give scheme, host and path only")
     if configuration.needs_organization() and not configuration.organization_id:
-        raise InvalidArgument(500, f"{failure} - this base_url needs an organization: set organization_id or XPANDER_ORGANIZATION_ID")
+        raise InvalidArgument(
+            500, f"{failure} - this base_url needs an organization: set organization_id or XPANDER_ORGANIZATION_ID"
+        )
     route = "/".join(_segment(segment, failure) for segment in segments)
     return f"{configuration.get_full_url().rstrip('/')}/{route}"
 
@@ -167,9 +172,13 @@ def _segment(value: object, failure: str) -> str:
 def _key(configuration: Configuration, failure: str) -> str:
     key = configuration.api_key
     if not key:
-        raise MissingApiKey(500, f"{failure} - no API key: XPANDER_API_KEY is unset and the configuration has none. Set one of them.")
+        raise MissingApiKey(
+            500, f"{failure} - no API key: XPANDER_API_KEY is unset and the configuration has none. Set one of them."
+        )
     if not key.isascii() or not key.isprintable() or key != key.strip():
-        raise MissingApiKey(500, f"{failure} - the API key has characters that a header cannot carry (line break, blank, non-ASCII)")
+        raise MissingApiKey(
+            500, f"{failure} - the API key has characters that a header cannot carry (line break, blank, non-ASCII)"
+        )
     return key
 
 

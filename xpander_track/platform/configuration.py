@@ -18,6 +18,8 @@ PRODUCTION = "https://inbound.xpander.ai"
 STAGING = "https://inbound.stg.xpander.ai"
 DEFAULT_TIMEOUT = 30.0
 
+_CONTROLLER_PORT = 9016
+
 _OTHER_SCHEME = re.compile(r"(?!https?://)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -56,7 +58,7 @@ class Configuration(BaseModel):
             ``XPANDER_BASE_URL``, or a scheme other than http and https.
     """
 
-    model_config = ConfigDict(validate_assignment=True)
+    model_config = ConfigDict(validate_assignment=True, hide_input_in_errors=True)
 
     api_key: str | None = Field(default_factory=lambda: os.environ.get("XPANDER_API_KEY"))
     base_url: str = Field(default_factory=_default_base_url, validate_default=True)
@@ -88,14 +90,18 @@ class Configuration(BaseModel):
         except ValueError:  # Out of range: the request will say so.
             port = None
         first_segment = parts.path.lstrip("/").split("/", 1)[0]
-        return "agent-controller" in (parts.hostname or "") or port == 9016 or first_segment == "agent-controller"
+        return (
+            "agent-controller" in (parts.hostname or "")
+            or port == _CONTROLLER_PORT
+            or first_segment == "agent-controller"
+        )
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             if name == "api_key" and value:
                 yield name, "***"
             elif name == "base_url":
-                yield name, re.sub(r"//[^/@]*@", "//***@", str(value))
+                yield name, re.sub(r"//[^/]*@", "//***@", str(value))
             else:
                 yield name, value
 

@@ -75,7 +75,16 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    async def getaddrinfo(self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:  # noqa: A002, E501, PLR0913  # asyncio's signature
+    async def getaddrinfo(
+        self,
+        host: Any,
+        port: Any,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002  # asyncio's signature
+        proto: int = 0,
+        flags: int = 0,
+    ) -> Any:
         """Names are looked up on daemon threads: the default executor's would be joined, and waited for, at exit."""
         future: asyncio.Future[Any] = self.create_future()
 
@@ -96,7 +105,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 def _forget() -> None:
     # In a forked child the thread is gone, and the lock may have been held at the moment of the fork.
-    global _loop, _lock  # noqa: PLW0603
+    global _loop, _lock
     _loop, _lock = None, threading.Lock()
 
 

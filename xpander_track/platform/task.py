@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime  # noqa: TC003  # pydantic reads the annotations
 from enum import Enum
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -252,14 +253,12 @@ class Task(BaseModel):
             result=self.result or None,
             llm_tokens=tokens,
         )
-        try:
+        with contextlib.suppress(AnswerUnreadable):  # The answer is not used.
             await client.exchange(
                 Configuration() if configuration is None else configuration,
                 "POST", "agents-metrics", self.agent_id, "execution",
                 failure=_METRICS, body=metrics.model_dump_json().encode(),
             )  # fmt: skip
-        except AnswerUnreadable:
-            pass  # The answer is not used.
 
     def report_metrics(self, configuration: Configuration | None = None) -> None:
         """``areport_metrics`` for synchronous code."""
@@ -283,8 +282,11 @@ def read_answer(model: type[Model], answer: Any, failure: str, exclude: tuple[st
     """
     if not isinstance(answer, dict):
         raise AnswerUnreadable(500, f"{failure} - the platform accepted it, but its answer is no JSON object")
+    fields = dict(cast("dict[str, Any]", answer))
+    for name in exclude:
+        fields.pop(name, None)
     try:
-        return model.model_validate({key: value for key, value in answer.items() if key not in exclude})
+        return model.model_validate(fields)
     except ValidationError as error:
         problem = _problems(error)
     raise AnswerUnreadable(500, f"{failure} - the platform accepted it, but its answer cannot be read: {problem}")
@@ -347,5 +349,3 @@ def _problems(error: ValidationError) -> str:
         f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
         for problem in error.errors(include_input=False, include_context=False, include_url=False)
     )
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime  # noqa: TC003  # pydantic reads the annotations
 from typing import Any, Literal
 
-from pydantic import BaseModel, PrivateAttr
+from pydantic import BaseModel, Field
 
 from . import client, loop
 from .configuration import Configuration
@@ -18,6 +18,7 @@ _LIST = "Failed to list tasks"
 class TasksListItem(BaseModel):
     """One row of a history; ``load`` gets the whole task."""
 
+    configuration: Configuration | None = Field(default=None, exclude=True, repr=False)
     id: str
     agent_id: str
     user_id: str | None = None
@@ -34,11 +35,9 @@ class TasksListItem(BaseModel):
     process: dict[str, Any] | None = None
     conversation_kind: Literal["direct", "gateway"] | None = None
 
-    _configuration: Configuration | None = PrivateAttr(default=None)
-
     async def aload(self, configuration: Configuration | None = None) -> Task:
         """The whole task; *configuration* defaults to the one the row was listed with."""
-        return await Task.aload(self.id, configuration or self._configuration)
+        return await Task.aload(self.id, configuration or self.configuration)
 
     def load(self, configuration: Configuration | None = None) -> Task:
         """``aload`` for synchronous code."""
@@ -73,9 +72,9 @@ class Tasks:
         )  # fmt: skip
         if not isinstance(rows, list):
             raise AnswerUnreadable(500, f"{_LIST} - the platform's answer is no JSON array")
-        items = [read_answer(TasksListItem, row, _LIST) for row in rows]
+        items = [read_answer(TasksListItem, row, _LIST, exclude=("configuration",)) for row in cast("list[Any]", rows)]
         for item in items:
-            item._configuration = self.configuration  # noqa: SLF001  # not part of the row's data
+            item.configuration = self.configuration
         return items
 
     async def aget(self, task_id: str) -> Task:

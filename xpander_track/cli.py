@@ -1,0 +1,105 @@
+"""``xpander-track``: what has been recorded on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sqlite3
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from . import display
+from .delivery.dispatcher import adopt
+from .delivery.home import home
+from .delivery.store import NewerStoreError, Store
+from .statistics import by_agent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code: 0, 1 if there is no such run or no history, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        folder = home()
+        if folder is None:
+            return 1  # It was said why.
+        with closing(Store(folder)) as store:
+            adopt(store, folder)  # What ended processes have left in their journals.
+            return int(options.command(options, store, folder))
+    except (OSError, sqlite3.Error, NewerStoreError) as error:
+        if isinstance(error, BrokenPipeError):
+            # `xpander-track runs | head`: not an error. Python would complain when it closes stdout.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"xpander-track: the run history cannot be read: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="xpander-track",
+        description="Shows the runs recorded on this machine, in XPANDER_TRACK_HOME or the XDG state folder.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    runs = commands.add_parser("runs", help="a table of the newest runs")
+    runs.add_argument("--agent", metavar="ID", help="only this agent's")
+    runs.add_argument("--limit", type=_positive, default=20, metavar="N", help="this many (default: 20)")
+    runs.set_defaults(command=_runs)
+    show = commands.add_parser("show", help="everything of one run")
+    show.add_argument("id", metavar="ID", help="its id, or how it begins")
+    show.set_defaults(command=_show)
+    stats = commands.add_parser("stats", help="figures for each agent")
+    stats.set_defaults(command=_stats)
+    for command in (runs, show, stats):
+        command.add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _runs(options: argparse.Namespace, store: Store, folder: Path) -> int:
+    recorded = store.runs(agent_id=options.agent, limit=options.limit)
+    if options.json:
+        _print_json([display.summary(run) for run in recorded])
+    else:
+        print(display.table_of_runs(recorded) if recorded else f"No runs are recorded in {folder}.")
+    return 0
+
+
+def _show(options: argparse.Namespace, store: Store, folder: Path) -> int:
+    found = store.find(options.id)
+    if len(found) == 1:
+        if options.json:
+            _print_json(display.whole(found[0]))
+        else:
+            print(display.page(found[0]))
+        return 0
+    problem = "no run has" if not found else "several runs have"
+    print(f"xpander-track: {problem} an id that begins with {options.id!r} in {folder}.", file=sys.stderr)
+    if found:
+        print(display.table_of_runs(found), file=sys.stderr)
+    return 1
+
+
+def _stats(options: argparse.Namespace, store: Store, folder: Path) -> int:
+    statistics = by_agent(store.figures())
+    if options.json:
+        _print_json([asdict(agent) for agent in statistics])
+    else:
+        print(display.table_of_agents(statistics) if statistics else f"No runs are recorded in {folder}.")
+    return 0
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))

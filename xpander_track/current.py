@@ -1,0 +1,71 @@
+"""
+Which run is current here, without ``contextvars``: there is no token to detach, so none can be detached wrongly.
+
+A run is entered where it begins: in the running asyncio task, else in the thread. It leaves by identity, in any order,
+from anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from typing import TypeAlias
+
+from .run import NO_RUN, Run
+
+Stack: TypeAlias = "list[Run]"
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.stack: Stack = []
+
+
+_thread = _Thread()
+# Weak: a task that is gone takes its runs along, and no other task can be mistaken for it.
+_tasks: weakref.WeakKeyDictionary[asyncio.Task[object], Stack] = weakref.WeakKeyDictionary()
+
+
+def current_run() -> Run:
+    """
+    The innermost open run of this asyncio task, else of this thread.
+
+    Where there is none, a run that does nothing: everything can be called on it, and nothing comes of it.
+    """
+    stack = _stack()
+    return stack[-1] if stack else NO_RUN
+
+
+def enter(run: Run) -> Stack:
+    """Make *run* the current one here; what is given back is to be handed to ``leave``."""
+    stack = _stack(make=True)
+    stack.append(run)
+    return stack
+
+
+def leave(run: Run, stack: Stack) -> None:
+    """*run* is not current any more where it was entered, whatever was entered there since."""
+    for position in range(len(stack) - 1, -1, -1):
+        if stack[position] is run:
+            del stack[position]
+            return
+
+
+def is_here(stack: Stack) -> bool:
+    """Whether *stack*, from ``enter``, is that of this task or thread."""
+    return _stack() is stack
+
+
+def _stack(*, make: bool = False) -> Stack:
+    # asyncio.current_task() would raise where no loop runs; this way is the documented one that does not.
+    loop = asyncio._get_running_loop()  # noqa: SLF001
+    task = None if loop is None else asyncio.current_task(loop)
+    if task is None:
+        return _thread.stack
+    stack = _tasks.get(task)
+    if stack is None:
+        stack = []
+        if make:
+            _tasks[task] = stack
+    return stack

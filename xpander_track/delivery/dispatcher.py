@@ -1,0 +1,276 @@
+"""
+The dispatcher: moves what the journal holds into the store, and from there to its destinations.
+
+It lives on the package's own loop (``platform/loop.py``); only ``post``, ``follow`` and ``wake`` are called from
+elsewhere. Nothing here looks at a user's objects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..boundary import logger, quietly, say_once, trouble
+from ..platform import loop
+from .journal import Journal, dead_journals, is_alive
+from .lane import Lane
+from .receipt import Receipt, Ticket
+from .report import Report
+from .store import NewerStoreError, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from .destination import Destination
+
+# Ends of runs that come within this many seconds are recorded together.
+_GATHER = 0.005
+# How often a living process looks for runs that a dead one has left.
+_ADOPT_EVERY = 5.0
+_RETRY_STORE = 1.0
+
+
+@dataclass(frozen=True)
+class Flushed:
+    """
+    What has become of this process's runs.
+
+    Args:
+        delivered: Reports that their destinations have taken.
+        pending: Reports that wait and will be tried again: by this process, or by the next one on this machine.
+        rejected: Reports set aside; ``run.receipt`` and ``xpander-track show`` say why.
+    """
+
+    delivered: int = 0
+    pending: int = 0
+    rejected: int = 0
+
+
+class Dispatcher:
+    """
+    The dispatcher of this process.
+
+    Args:
+        home: The folder of journal and store; None keeps both in memory.
+    """
+
+    def __init__(self, home: Path | None) -> None:
+        self._home = home
+        self.journal = _journal(home)
+        self.store: Store | None = None
+        self.delivered = 0
+        self.rejected = 0
+        self._lanes: dict[str, Lane] = {}
+        self._destinations: dict[str, Destination] = {}
+        self._tickets: weakref.WeakValueDictionary[str, Ticket] = weakref.WeakValueDictionary()
+        self._unrecorded: list[tuple[int, Report]] = []
+        self._woken = False
+        self._is_started = False
+        self._is_stopped = False
+        self._collecting: asyncio.TimerHandle | None = None
+        self.changed = asyncio.Event()
+
+    # --- from any thread ---
+
+    def post(self, report: Report, destinations: Iterable[Destination]) -> None:
+        """Take *report*: when this returns, it survives the process. Sending it is for later."""
+        for destination in destinations:
+            self._destinations[destination.key] = destination
+        error = self.journal.append(report.to_json())
+        if error is not None:
+            say_once("journal", "Runs cannot be written to disk (%s): they are delivered from memory.", error)
+        self.wake()
+
+    def follow(self, run_id: str, destination: Destination) -> Ticket:
+        """A ticket for the run *run_id*; runs with one id, which are one record, share it."""
+        receipt = Receipt("pending", destination.where)
+        ticket = self._tickets.get(run_id)
+        if ticket is None:
+            ticket = self._tickets[run_id] = Ticket(receipt)
+        else:
+            ticket.update(receipt)
+        return ticket
+
+    def wake(self) -> None:
+        """There is something in the journal."""
+        if self._woken or self._is_stopped:
+            return
+        self._woken = True
+        try:
+            loop.get().call_soon_threadsafe(self._on_wake)
+        except BaseException:
+            self._woken = False
+            raise
+
+    def is_down(self, destination: str) -> bool:
+        """Whether the last deliveries to *destination* have failed."""
+        lane = self._lanes.get(destination)
+        return lane is not None and lane.is_down
+
+    def stop(self) -> None:
+        """Send no more; what is posted from now on is written down, for the next process."""
+        self._is_stopped = True
+        for lane in self._lanes.values():
+            loop.get().call_soon_threadsafe(lane.stop)
+
+    # --- on our loop ---
+
+    async def drain(self, timeout: float, *, give_up: bool) -> Flushed:
+        """
+        Deliver what waits.
+
+        Args:
+            timeout: Seconds, at most.
+            give_up: Do not go on with a destination that fails.
+        """
+        until = time.monotonic() + timeout
+        self._start()
+        self._collect()
+        for lane in self._lanes.values():
+            lane.hurry()
+        while not all(lane.is_idle or (give_up and lane.is_stuck) for lane in self._lanes.values()):
+            self.changed.clear()
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            try:
+                await asyncio.wait_for(self.changed.wait(), left)
+            except asyncio.TimeoutError:
+                break
+        for lane in self._lanes.values():
+            lane.commit()
+        pending = self.store.count_waiting(self.journal.owner) if self.store is not None else 0
+        return Flushed(self.delivered, pending + len(self._unrecorded), self.rejected)
+
+    async def leave(self, timeout: float) -> Flushed:
+        """The process is about to end: deliver what can be delivered, leave nothing behind that is finished."""
+        flushed = await self.drain(timeout, give_up=True)
+        with quietly("tidy up the journal"):
+            if self.store is not None and not self._unrecorded and self.store.is_finished(self.journal.owner):
+                self.journal.forget()
+                self.journal.close()
+        return flushed
+
+    def settled(self, report: Report, receipt: Receipt) -> None:
+        """A delivery of *report* came out as *receipt* says."""
+        if receipt.state == "delivered":
+            self.delivered += report.stage == "ended"
+        elif receipt.state == "rejected":
+            self.rejected += report.stage == "ended"
+            say_once(
+                f"rejected {receipt.where}",
+                "A run was set aside by %s: %s. `xpander-track show %s` has it whole; further ones are only counted.",
+                receipt.where, receipt.reason, report.id,
+            )  # fmt: skip
+        ticket = self._tickets.get(report.id)
+        if ticket is not None and (receipt.state == "pending" or report.stage == "ended"):
+            ticket.update(receipt)
+
+    def _on_wake(self) -> None:
+        self._woken = False
+        self._start()
+        if self._collecting is None:
+            self._collecting = asyncio.get_running_loop().call_later(_GATHER, self._collect)
+
+    def _start(self) -> None:
+        if not self._is_started:
+            self._is_started = True
+            self._open_store()
+            with quietly("prune the run history"):
+                if self.store is not None:
+                    self.store.prune()
+            self._adopt()
+
+    def _open_store(self) -> None:
+        try:
+            self.store = Store(self._home)
+        except (OSError, sqlite3.Error, NewerStoreError) as error:
+            say_once("store", "The run history cannot be used (%s): runs are delivered from memory.", error)
+            self.store = Store(None)
+            self._home = None
+
+    def _collect(self) -> None:
+        """Journal to store; then the lanes go on."""
+        if self._collecting is not None:
+            self._collecting.cancel()
+            self._collecting = None
+        assert self.store is not None
+        try:
+            while lines := self.journal.read():
+                self._unrecorded += _entries(lines)
+                self._record()
+            self._record()
+        except (OSError, sqlite3.Error) as error:
+            # The lines are in the journal still, or in memory: they are tried again.
+            trouble("record finished runs in the history", error)
+            self._collecting = asyncio.get_running_loop().call_later(_RETRY_STORE, self._collect)
+        self._open_lanes()
+        for lane in self._lanes.values():
+            lane.look()
+
+    def _record(self) -> None:
+        assert self.store is not None
+        if self._unrecorded:
+            self.store.record(self.journal.owner, self._unrecorded)
+            self._unrecorded = []
+            if self._home is not None:  # Else the journal is the only safe place there is.
+                self.journal.forget()
+
+    def _open_lanes(self) -> None:
+        for key, destination in list(self._destinations.items()):
+            lane = self._lanes.get(key)
+            if lane is None:
+                self._lanes[key] = Lane(self, destination)
+                self._take_over()
+            else:
+                lane.destination = destination  # Today's credentials.
+
+    def _adopt(self) -> None:
+        """Take in what dead processes have left; again every few seconds."""
+        asyncio.get_running_loop().call_later(_ADOPT_EVERY, self._adopt)
+        with quietly("take in the runs of ended processes"):
+            if self._home is not None and self.store is not None:
+                adopt(self.store, self._home, but=self.journal.owner)
+                self._take_over()
+
+    def _take_over(self) -> None:
+        if self._home is None or self.store is None:
+            return
+        keys = list(self._lanes)
+        for owner in self.store.owners(keys) - {self.journal.owner}:
+            if not is_alive(self._home / "journal", owner) and self.store.take_over(owner, self.journal.owner, keys):
+                for lane in self._lanes.values():
+                    lane.look()
+
+
+def adopt(store: Store, home: Path, *, but: str = "") -> None:
+    """Record what the journals of dead processes in *home* hold; what they had not ended was interrupted."""
+    for dead in dead_journals(home / "journal", but):
+        for lines in dead.lines():
+            store.record(dead.owner, _entries(lines))
+        store.interrupt(dead.owner)
+        dead.remove()
+
+
+def _journal(home: Path | None) -> Journal:
+    try:
+        return Journal(None if home is None else home / "journal")
+    except OSError as error:
+        say_once("journal", "Runs cannot be written to disk (%s): they are delivered from memory.", error)
+        return Journal(None)
+
+
+def _entries(lines: list[bytes]) -> list[tuple[int, Report]]:
+    entries: list[tuple[int, Report]] = []
+    for line in lines:
+        number, _, report = line.partition(b" ")
+        try:
+            entries.append((int(number), Report.from_json(report)))
+        except ValueError as error:
+            logger.error("A damaged line of a journal was passed over: %s.", error)
+    return entries

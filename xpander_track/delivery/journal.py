@@ -1,0 +1,197 @@
+"""
+Where the end of a run is written down at once.
+
+Promises: ``append`` is one ``write``, so that a run whose line is written survives the process, however it dies. A
+lock on the file, which the kernel frees, tells the living from the dead: only the owner of a living journal reads it,
+and whoever gets a dead one's lock adopts it. The file exists for as long as its owner has something unfinished.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SUFFIX = ".jsonl"
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_BATCH = 8 * 1024 * 1024
+# Lines that could not be written wait in memory, up to this many bytes; beyond, the oldest is dropped and counted.
+_MAX_MEMORY = 64 * 1024 * 1024
+
+
+class Journal:
+    """
+    The journal of this process.
+
+    Args:
+        folder: Where its file is; None keeps the lines in memory.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._file: int | None = None
+        self._read_to = 0
+        self._lines = 0
+        self._memory: deque[bytes] = deque()
+        self._memory_size = 0
+        # Re-entrant: a finalizer that runs inside of append() may end a run of its own.
+        self._lock = threading.RLock()
+        self.owner = ""
+        self.dropped = 0
+        self._open()
+
+    def append(self, report: bytes) -> OSError | None:
+        """
+        Write down *report* as a line, numbered, on disk or else in memory.
+
+        What kept it from the disk is given back, not raised.
+        """
+        with self._lock:
+            self._lines += 1
+            line = b"%d %b\n" % (self._lines, report)
+            if self._folder is None:
+                self._remember(line)
+                return None
+            try:
+                if self._file is None:
+                    self._open()
+                self._write(line)
+            except OSError as error:
+                self._remember(line)
+                return error
+            return None
+
+    def read(self) -> list[bytes]:
+        """The complete lines since the last ``read``, about 8 MiB at a time; to be followed by ``forget``."""
+        with self._lock:
+            lines = list(self._memory)
+            self._memory.clear()
+            self._memory_size = 0
+            if self._file is None:
+                return lines
+            data = _read_lines(self._file, self._read_to)
+            self._read_to += len(data)
+        return lines + data.splitlines(keepends=True)
+
+    def forget(self) -> None:
+        """What was read is safe elsewhere: shorten the file, unless more came in meanwhile."""
+        with self._lock:
+            if self._file is not None and self._read_to and os.fstat(self._file).st_size == self._read_to:
+                os.ftruncate(self._file, 0)
+                self._read_to = 0
+
+    def close(self) -> None:
+        """Nothing is unfinished: remove the file. A later ``append`` begins a new one."""
+        with self._lock:
+            if self._file is not None and self._folder is not None and not os.fstat(self._file).st_size:
+                (self._folder / f"{self.owner}{_SUFFIX}").unlink(missing_ok=True)
+                os.close(self._file)
+                self._file = None
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's file, whose lock would else live on in us."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _open(self) -> None:
+        self._read_to = 0
+        self.owner = f"{os.getpid()}-{random.SystemRandom().getrandbits(48):012x}"
+        if self._folder is not None:
+            path = self._folder / f"{self.owner}{_SUFFIX}"
+            self._file = os.open(path, _FLAGS | os.O_EXCL, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def _write(self, line: bytes) -> None:
+        assert self._file is not None
+        written = os.write(self._file, line)
+        if written < len(line):
+            # The disk is full: half a line must not stay in front of the next one.
+            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+            raise OSError(28, "No space left on device")
+
+    def _remember(self, line: bytes) -> None:
+        self._memory.append(line)
+        self._memory_size += len(line)
+        while self._memory_size > _MAX_MEMORY:
+            self._memory_size -= len(self._memory.popleft())
+            self.dropped += 1
+
+
+class DeadJournal:
+    """A journal whose process is gone, while we hold its lock."""
+
+    def __init__(self, path: Path, file: int) -> None:
+        self._path = path
+        self._file = file
+        self.owner = path.name.removesuffix(_SUFFIX)
+
+    def lines(self) -> Iterator[list[bytes]]:
+        """All of its complete lines, in batches."""
+        read_to = 0
+        while data := _read_lines(self._file, read_to):
+            read_to += len(data)
+            yield data.splitlines(keepends=True)
+
+    def remove(self) -> None:
+        """Everything of it is safe elsewhere."""
+        self._path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        os.close(self._file)
+
+
+def dead_journals(folder: Path, but: str) -> Iterator[DeadJournal]:
+    """Each journal in *folder* that no living process owns, locked for us; *but* is our own."""
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        if path.name == f"{but}{_SUFFIX}":
+            continue
+        try:
+            file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue  # Gone meanwhile, a link, or not ours to read.
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+            continue  # Its process lives, or another one is adopting it.
+        journal = DeadJournal(path, file)
+        try:
+            if os.fstat(file).st_nlink:  # Else it was adopted between open() and flock().
+                yield journal
+        finally:
+            journal.close()
+
+
+def is_alive(folder: Path, owner: str) -> bool:
+    """Whether the process that owns the journal *owner* still runs."""
+    try:
+        file = os.open(folder / f"{owner}{_SUFFIX}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _read_lines(file: int, position: int) -> bytes:
+    """Complete lines from *position*; a single line longer than a batch is read whole."""
+    size = _BATCH
+    while True:
+        data = os.pread(file, size, position)
+        end = data.rfind(b"\n") + 1
+        if end or len(data) < size:
+            return data[:end]
+        size *= 2

@@ -1,0 +1,116 @@
+"""The process's one dispatcher: made at the first run, flushed at exit, made anew in a forked child."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING
+
+from .. import settings
+from ..boundary import quietly
+from ..platform import loop
+from .dispatcher import Dispatcher, Flushed
+from .home import home
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+FLUSH_TIMEOUT = 10.0
+# What the loop needs to answer after its own deadline.
+_GRACE = 0.1
+
+_lock = threading.RLock()
+_dispatcher: Dispatcher | None = None
+_is_shut_down = False
+
+
+def get() -> Dispatcher:
+    """The dispatcher."""
+    global _dispatcher  # noqa: PLW0603
+    dispatcher = _dispatcher
+    if dispatcher is None:
+        with _lock:
+            dispatcher = _dispatcher
+            if dispatcher is None:
+                dispatcher = _dispatcher = Dispatcher(home())
+                atexit.register(_at_exit)
+    return dispatcher
+
+
+def flush(timeout: float = FLUSH_TIMEOUT) -> Flushed:
+    """
+    Send what is waiting, and wait for it.
+
+    Args:
+        timeout: Seconds, at most. Within them, a destination that fails is tried again.
+
+    Returns:
+        What has become of this process's runs. ``pending`` ones are not lost: they are kept and sent later.
+    """
+    settings.check_seconds("timeout", timeout)
+    if _dispatcher is None or _is_shut_down:
+        return Flushed()
+    return _wait(_dispatcher.drain(timeout, give_up=False), timeout)
+
+
+async def aflush(timeout: float = FLUSH_TIMEOUT) -> Flushed:
+    """``flush`` for asynchronous code."""
+    settings.check_seconds("timeout", timeout)
+    if _dispatcher is None or _is_shut_down:
+        return Flushed()
+    return await loop.acall(_dispatcher.drain(timeout, give_up=False))
+
+
+def shutdown(timeout: float = FLUSH_TIMEOUT) -> Flushed:
+    """
+    Flush, then stop for good: runs that end later are kept on disk, and sent by the next process.
+
+    The interpreter's exit does this by itself, with ``configure(exit_timeout=...)``, 2 seconds by default.
+
+    Args:
+        timeout: Seconds, at most. A destination that fails is not tried again.
+    """
+    global _is_shut_down  # noqa: PLW0603
+    settings.check_seconds("timeout", timeout)
+    if _dispatcher is None or _is_shut_down:
+        return Flushed()
+    _is_shut_down = True
+    flushed = _wait(_dispatcher.leave(timeout), timeout)
+    _dispatcher.stop()
+    return flushed
+
+
+def _wait(draining: Coroutine[Any, Any, Flushed], timeout: float) -> Flushed:
+    future = asyncio.run_coroutine_threadsafe(draining, loop.get())
+    try:
+        return future.result(timeout + _GRACE)
+    except FutureTimeoutError:
+        # The loop is busy with something longer; what waits stays on disk.
+        future.cancel()
+        return Flushed()
+
+
+def _at_exit() -> None:
+    with quietly("deliver the last runs at exit"):
+        shutdown(settings.current().exit_timeout)
+
+
+def _after_in_child() -> None:
+    # The parent's journal, connections, thread and queue are the parent's.
+    global _dispatcher, _lock, _is_shut_down
+    if _dispatcher is not None:
+        _dispatcher.journal.abandon()
+        _inherited.append(_dispatcher)
+        atexit.unregister(_at_exit)
+    _dispatcher, _lock, _is_shut_down = None, threading.RLock(), False
+
+
+# Kept, so that nothing of a parent's dispatcher is finalized in a child.
+_inherited: list[Dispatcher] = []
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_in_child)

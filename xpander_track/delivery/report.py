@@ -1,0 +1,78 @@
+"""What is sent, and kept, of a run: plain frozen data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from pydantic_core import to_json
+
+if TYPE_CHECKING:
+    from ..plain import Json
+
+Stage: TypeAlias = Literal["started", "progress", "ended"]
+Ending: TypeAlias = Literal["completed", "failed", "cancelled", "timed_out", "stopped_early", "interrupted"]
+
+SUCCESSES: frozenset[Ending] = frozenset({"completed", "stopped_early"})
+
+
+@dataclass(frozen=True)
+class Report:
+    """
+    One state of a run. The last one of an id is what the platform keeps.
+
+    Args:
+        id: The run's id.
+        stage: ``started`` makes an unfinished run visible and is not sent; ``progress`` and ``ended`` are.
+        agent_id: None where none was given: such a run is kept, and cannot be sent.
+        name: The decorated function's name, if any.
+        ending: How it ended; None while it runs.
+        started_at: Seconds since the epoch.
+        duration: Seconds.
+        input: What it was given.
+        result: What came of it, or the error.
+        llm_response: The last raw response, as JSON data.
+        tokens: The counts of ``Tokens`` by name.
+        used_tools: Names in order.
+        tool_calls: What is known of each call, for the local history.
+        destinations: Keys of where it goes.
+    """
+
+    id: str
+    stage: Stage
+    agent_id: str | None
+    name: str | None
+    started_at: float
+    destinations: list[str]
+    ending: Ending | None = None
+    duration: float | None = None
+    input: str | None = None
+    result: str | None = None
+    llm_response: Json = None
+    tokens: dict[str, int | None] | None = None
+    used_tools: list[str] = dataclasses.field(default_factory=list[str])
+    tool_calls: list[dict[str, Any]] = dataclasses.field(default_factory=list[dict[str, Any]])
+
+    @property
+    def is_success(self) -> bool | None:
+        """What the platform is told; None while it runs."""
+        return None if self.ending is None else self.ending in SUCCESSES
+
+    def to_json(self) -> bytes:
+        """All of it as one line of JSON, without the newline."""
+        return to_json(vars(self))
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> Report:
+        """
+        The report that ``to_json`` gave.
+
+        Raises:
+            ValueError: It is not one of ours.
+        """
+        try:
+            return cls(**json.loads(text))
+        except TypeError as error:
+            raise ValueError(f"not a report: {error}") from None

@@ -1,0 +1,449 @@
+"""One execution of an agent: what was captured of it, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from . import settings
+from .boundary import quietly, say_once
+from .capture import Capture
+from .delivery import Receipt, outbox
+from .delivery.report import SUCCESSES, Ending, Report, Stage
+from .delivery.routing import destinations
+from .plain import describe_error, well_formed
+from .platform import Tokens
+from .tool_call import ToolCall
+from .usage import Tally, extract_usage
+
+if TYPE_CHECKING:
+    from .delivery.destination import Destination
+    from .delivery.receipt import Ticket
+    from .platform import Configuration, Task
+
+_TIMEOUTS = (TimeoutError, asyncio.TimeoutError)  # Two types before Python 3.11.
+_MAX_TOOL_DETAILS = 1_000
+
+
+class _Unset:
+    """No result was set: None is one."""
+
+
+_UNSET = _Unset()
+
+# Ids from a generator of our own: os.urandom and uuid4 let go of the GIL, which costs 100 µs beside a busy thread.
+_ids = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311  # ids are no secrets
+
+
+class Run:
+    """
+    A run, as ``tracked_task`` and ``current_run`` hand it out.
+
+    While it is open, what happens is recorded on it. When it has ended, its methods change nothing more, and its
+    attributes tell what was recorded. All methods may be called from any thread. A wrong argument raises ``TypeError``
+    or ``ValueError``; nothing else does.
+    """
+
+    __slots__ = (
+        "_agent_id", "_destinations", "_duration", "_ending", "_failure", "_id", "_input", "_is_open",
+        "_keeps_result", "_name", "_process", "_response", "_result", "_returned", "_settings", "_started",
+        "_started_at", "_tally", "_ticket", "_tools", "capture",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        agent_id: str | None = None,
+        id: str | None = None,  # noqa: A002  # the platform's word
+        name: str | None = None,
+        configuration: Configuration | None = None,
+        capture_result: bool | None = None,
+    ) -> None:
+        self._settings = settings.current()
+        self.capture = Capture(self._settings.max_chars, self._settings.redaction())
+        self._id = well_formed(id) if id else f"{_ids.getrandbits(128):032x}"
+        self._agent_id = self._agent(agent_id, configuration)
+        self._name = name
+        self._keeps_result = self._settings.capture_result if capture_result is None else capture_result
+        self._destinations: list[Destination] = destinations(configuration)
+        self._process = os.getpid()
+        self._input: str | None = None
+        self._result: str | _Unset | None = _UNSET
+        self._returned: str | None = None
+        self._failure: str | None = None
+        self._response: Any = None
+        self._tally = Tally()
+        self._tools: list[ToolCall] = []
+        self._ending: Ending | None = None
+        self._duration: float | None = None
+        self._ticket: Ticket | None = None
+        self._is_open = False
+        self._started = time.perf_counter()
+        self._started_at = time.time()
+
+    # --- what is known ---
+
+    @property
+    def id(self) -> str:
+        """The run's id: the platform's task has the same."""
+        return self._id
+
+    @property
+    def agent_id(self) -> str | None:
+        """The agent that ran; None where none was given."""
+        return self._agent_id
+
+    @property
+    def ending(self) -> Ending | None:
+        """``completed``, ``failed``, ``cancelled``, ``timed_out`` or ``stopped_early``; None while it is open."""
+        return self._ending
+
+    @property
+    def is_success(self) -> bool | None:
+        """Whether it completed, or was stopped early by its consumer; None while it is open."""
+        return None if self._ending is None else self._ending in SUCCESSES
+
+    @property
+    def duration(self) -> float:
+        """Seconds from its start to its end, or until now."""
+        return time.perf_counter() - self._started if self._duration is None else self._duration
+
+    @property
+    def input(self) -> str | None:
+        """What it was given, as text."""
+        return self._input
+
+    @property
+    def result(self) -> str | None:
+        """What came of it, as text: what was set, else what was returned, else the error."""
+        if isinstance(self._result, _Unset):
+            return self._returned if self._failure is None else self._failure
+        return self._result
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """The tokens recorded so far; None if there are none, and None for each count that nobody reported."""
+        return self._tally.tokens()
+
+    @property
+    def used_tools(self) -> list[str]:
+        """Names of the tool calls in order; if none was recorded, of those that the model asked for."""
+        return [call.name for call in self._tools] or self._tally.tools()
+
+    @property
+    def receipt(self) -> Receipt:
+        """What has become of the report of this run."""
+        if self._ticket is not None:
+            return self._ticket.receipt
+        where = self._destinations[0].where if self._destinations else ""
+        return Receipt("pending", where, "the run is open" if self._is_open else "the run is not reported from here")
+
+    def __repr__(self) -> str:
+        return f"<Run {self._id} of {self._agent_id or 'no agent'}: {self._ending or 'open'}>"
+
+    # --- recording ---
+
+    def set_input(self, value: object) -> None:
+        """What the run was given: a text, or anything else as JSON."""
+        if self._records("set_input"):
+            with quietly("record an input"):
+                self._input = self.capture.text(value)
+
+    def set_result(self, value: object) -> None:
+        """What came of the run: a text, or anything else as JSON. It wins over a returned value and over an error."""
+        if self._records("set_result"):
+            with quietly("record a result"):
+                self._result = self.capture.text(value)
+
+    def fail(self, reason: str) -> None:
+        """
+        The run has failed, though nothing is raised.
+
+        Args:
+            reason: Becomes the result, unless one is set.
+
+        Raises:
+            TypeError: *reason* is not a text.
+        """
+        _check_name("reason", reason, may_be_empty=True)
+        if self._records("fail"):
+            self._failure = self.capture.text(reason)
+
+    def record_llm(self, response: object) -> None:
+        """
+        A response of a language model: its tokens add up, its tool calls are noted, and the last one is kept raw.
+
+        Args:
+            response: What the provider's client gave, or its dict form. The same response counts once, however often
+                it is recorded; the chunks of a stream may be recorded one by one, or only the last, which has the
+                usage (OpenAI: ``stream_options={"include_usage": True}``).
+        """
+        if self._records("record_llm"):
+            with quietly("read a model's response"):
+                self._response = response
+                self._tally.add(extract_usage(response), response)
+
+    def record_tokens(
+        self,
+        tokens: Tokens | None = None,
+        *,
+        prompt_tokens: int | None = None,
+        completion_tokens: int | None = None,
+        cache_read_tokens: int | None = None,
+        cache_write_tokens: int | None = None,
+    ) -> None:
+        """
+        Tokens that were used; they add up.
+
+        Args:
+            tokens: A ``Tokens``; or give the counts by name, of which None is "not known".
+
+        Raises:
+            TypeError: Both or neither are given, or they are of another type.
+            ValueError: A count is not a whole number of at least 0.
+        """
+        counts = {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "cache_read_tokens": cache_read_tokens,
+            "cache_write_tokens": cache_write_tokens,
+        }
+        by_name = any(count is not None for count in counts.values())
+        if (tokens is not None) == by_name:
+            raise TypeError("record_tokens() takes a Tokens, or counts by name: one of the two.")
+        if tokens is None:
+            for name, count in counts.items():
+                if count is not None and (type(count) is not int or count < 0):
+                    raise ValueError(f"{name} must be a whole number of at least 0, not {count!r}.")
+            tokens = Tokens(**counts)
+        elif not isinstance(tokens, Tokens):
+            raise TypeError(f"record_tokens() takes a Tokens, not a {type(tokens).__name__}.")
+        if self._records("record_tokens"):
+            self._tally.add_tokens(tokens)
+
+    def record_tool(
+        self,
+        name: str,
+        *,
+        arguments: object = None,
+        result: object = None,
+        error: BaseException | str | None = None,
+        duration: float | None = None,
+    ) -> None:
+        """
+        A tool call that has happened.
+
+        Args:
+            name: The tool's name.
+            arguments: What it was given: anything.
+            result: What it gave: anything.
+            error: How it failed: the exception, or a text.
+            duration: Seconds it took.
+
+        Raises:
+            TypeError, ValueError: *name* is not a text or is empty, or *duration* is not a number of seconds.
+        """
+        settings.check_seconds("duration", duration)
+        call = self.tool(name, arguments)
+        with quietly("record a tool call"):
+            call.note(result=result, error=error, duration=duration)
+            self.add_tool(call)
+
+    def tool(self, name: str, arguments: object = None) -> ToolCall:
+        """
+        A tool call, to be run in a ``with`` or ``async with`` block: timed, its exception recorded and passed on.
+
+        Args:
+            name: The tool's name.
+            arguments: What it is given: anything.
+
+        Raises:
+            TypeError, ValueError: *name* is not a text, or is empty.
+        """
+        _check_name("name", name)
+        call = ToolCall(self, well_formed(name))
+        with quietly("record a tool's arguments"):
+            call.arguments = None if arguments is None or not self._is_open else self.capture.data(arguments)
+        return call
+
+    def report_progress(self, *, result: object = None) -> None:
+        """
+        Report the run as it is now; its end will update the same record.
+
+        Args:
+            result: What has come of it so far.
+        """
+        if self._records("report_progress"):
+            with quietly("report progress"):
+                self._post("progress", None if result is None else self.capture.text(result))
+
+    # --- what becomes of it ---
+
+    def reported(self, timeout: float | None = None) -> Task | None:
+        """
+        Wait until the run, which has ended, is reported.
+
+        Args:
+            timeout: Seconds, at most; None waits for as long as it takes.
+
+        Returns:
+            The platform's Task; None if there is none (yet): ``receipt`` says why.
+        """
+        settings.check_seconds("timeout", timeout)
+        return None if self._ticket is None else self._ticket.wait(timeout).task
+
+    async def areported(self, timeout: float | None = None) -> Task | None:  # as in DESIGN
+        """``reported`` for asynchronous code."""
+        settings.check_seconds("timeout", timeout)
+        return None if self._ticket is None else (await self._ticket.await_(timeout)).task
+
+    def is_held_up(self) -> bool:
+        """Whether its destination is known to be down: then nobody should wait for it."""
+        return outbox.get().is_down(self._destinations[0].key)
+
+    # --- its life: called by what tracks ---
+
+    def add_tool(self, call: ToolCall) -> None:
+        """A tool call has begun, or has happened."""
+        if self._records("record_tool"):
+            self._tools.append(call)
+
+    def begin(self, given: str | None) -> None:
+        """The body starts now, with this input."""
+        self._input = given
+        self._is_open = True
+        self._post("started", None)
+        self._started = time.perf_counter()
+
+    def end(self, error: BaseException | None, returned: object = None) -> None:
+        """The body has ended, by *error* or with *returned*. Once: what comes later changes nothing."""
+        if not self._is_open:
+            return
+        self._duration = time.perf_counter() - self._started
+        self._is_open = False
+        self._ending = ending_of(error) if error is not None else "completed" if self._failure is None else "failed"
+        if os.getpid() != self._process:
+            return  # A forked child leaves the block too; the run is its parent's.
+        with quietly("record how a run ended"):
+            if error is not None and self._ending not in SUCCESSES and self._failure is None:
+                self._failure = self.capture.text(describe_error(error))
+            if returned is not None:
+                if not isinstance(returned, str) and self._tally.tokens() is None:
+                    self._tally.add(extract_usage(returned), returned)
+                if self._keeps_result and self._result is _UNSET:
+                    self._returned = self.capture.text(returned)
+        with quietly("report a run"):
+            self._post("ended", self.result)
+            self._response = None
+
+    def _post(self, stage: Stage, result: str | None) -> None:
+        dispatcher = outbox.get()
+        if stage == "ended":
+            self._ticket = dispatcher.follow(self._id, self._destinations[0])
+        tokens = self._tally.tokens()
+        dispatcher.post(
+            Report(
+                id=self._id,
+                stage=stage,
+                agent_id=self._agent_id,
+                name=self._name,
+                started_at=self._started_at,
+                destinations=[destination.key for destination in self._destinations],
+                ending=self._ending,
+                duration=None if stage == "started" else self.duration,
+                input=self._input,
+                result=result,
+                llm_response=None if self._response is None else self.capture.data(self._response),
+                tokens=None if tokens is None else tokens.model_dump(exclude={"total_tokens"}),
+                used_tools=self.used_tools,
+                tool_calls=[call.as_data() for call in self._tools[:_MAX_TOOL_DETAILS]],
+            ),
+            self._destinations,
+        )
+
+    def _agent(self, given: str | None, configuration: Configuration | None) -> str | None:
+        agent_id = (
+            given
+            or (configuration.agent_id if configuration is not None else None)
+            or self._settings.agent_id
+            or os.environ.get("XPANDER_AGENT_ID")
+        )
+        if not agent_id:
+            say_once(
+                "no agent id",
+                "A run has no agent id, and cannot be reported to a platform without: give agent_id to it or to "
+                "configure(), or set XPANDER_AGENT_ID. Such runs are kept in the local history.",
+            )
+            return None
+        return well_formed(agent_id)
+
+    def _records(self, what: str) -> bool:
+        if not self._is_open:
+            say_once(
+                f"ended {what}", "%s() was called on a run that is not open (%s): nothing was recorded.", what, self._id
+            )
+        return self._is_open
+
+
+class _NoRun(Run):
+    """The run where there is none."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:  # nothing of a run is made, and nothing said
+        self._settings = settings.Settings()
+        self.capture = Capture(1, self._settings.redaction())
+        self._id = ""
+        self._agent_id = self._name = self._input = self._failure = self._ticket = None
+        self._ending = self._returned = self._response = None
+        self._result = _UNSET
+        self._destinations = []
+        self._tools = []
+        self._keeps_result = False
+        self._tally = Tally()
+        self._duration = self._started = self._started_at = 0.0
+        self._process = 0
+        self._is_open = False
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "<no run>"
+
+    def _records(self, what: str) -> bool:  # noqa: ARG002  # silently nothing
+        return False
+
+
+def ending_of(error: BaseException) -> Ending:
+    """How a run ends that *error* leaves."""
+    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
+        return "cancelled"
+    if isinstance(error, _TIMEOUTS):
+        return "timed_out"
+    if isinstance(error, GeneratorExit):
+        return "stopped_early"  # The consumer has stopped reading.
+    if isinstance(error, SystemExit) and error.code in (None, 0):
+        return "completed"
+    return "failed"
+
+
+def _check_name(what: str, value: object, *, may_be_empty: bool = False) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a text, not {type(value).__name__}.")
+    if not value and not may_be_empty:
+        raise ValueError(f"{what} is empty.")
+
+
+def _reseed() -> None:
+    # A forked child would else give the ids that its parent gives.
+    _ids.seed(random.SystemRandom().getrandbits(256))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reseed)
+
+NO_RUN = _NoRun()

@@ -1,0 +1,161 @@
+"""What the user has decided: ``configure(...)``, over the environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .platform import Configuration
+from .redaction import Redaction, keep_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_CHARS = 1_000_000
+EXIT_TIMEOUT = 2.0
+
+
+class _Unset:
+    def __repr__(self) -> str:
+        return "unchanged"
+
+
+_UNSET: Any = _Unset()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One consistent set of decisions. None means: as the environment says."""
+
+    api_key: str | None = dataclasses.field(default=None, repr=False)
+    base_url: str | None = None
+    organization_id: str | None = None
+    agent_id: str | None = None
+    timeout: float | None = None
+    wait: float | None = None
+    capture_input: bool = True
+    capture_result: bool = True
+    max_chars: int = MAX_CHARS
+    redact: Callable[[str], str] | None = None
+    home: Path | None = None
+    exit_timeout: float = EXIT_TIMEOUT
+    enabled: bool | None = None
+
+    def configuration(self) -> Configuration | None:
+        """The platform that runs are reported to; None is the embedded one: no key and no base URL anywhere."""
+        given = {
+            name: value
+            for name in ("api_key", "base_url", "organization_id", "timeout")
+            if (value := getattr(self, name)) is not None
+        }
+        configuration = Configuration(**given)
+        keep_out(configuration.api_key)
+        return configuration if configuration.api_key or self.base_url or os.environ.get("XPANDER_BASE_URL") else None
+
+    def is_enabled(self) -> bool:
+        """Whether runs are recorded at all."""
+        if self.enabled is not None:
+            return self.enabled
+        return os.environ.get("XPANDER_TRACK_DISABLED", "").lower() not in {"1", "true", "yes", "on"}
+
+    def redaction(self) -> Redaction:
+        """What takes secrets out of everything captured."""
+        return Redaction(self.redact)
+
+
+_current = Settings()
+
+
+def current() -> Settings:
+    """The settings in force."""
+    return _current
+
+
+def configure(  # noqa: PLR0913  # every option is a keyword of its own
+    *,
+    api_key: str | None = _UNSET,
+    base_url: str | None = _UNSET,
+    organization_id: str | None = _UNSET,
+    agent_id: str | None = _UNSET,
+    timeout: float | None = _UNSET,
+    wait: float | None = _UNSET,
+    capture_input: bool = _UNSET,
+    capture_result: bool = _UNSET,
+    max_chars: int = _UNSET,
+    redact: Callable[[str], str] | None = _UNSET,
+    home: str | os.PathLike[str] | None = _UNSET,
+    exit_timeout: float = _UNSET,
+    enabled: bool | None = _UNSET,
+) -> None:
+    """
+    Decide how runs are captured and where they are reported. What is not given stays; None takes a decision back.
+
+    Runs that have begun keep what they began with.
+
+    Args:
+        api_key: The platform's key. Default: ``XPANDER_API_KEY``.
+        base_url: The platform's address. Default: ``XPANDER_BASE_URL``, else the cloud. With neither a key nor an
+            address, runs are recorded by the embedded platform, on this machine.
+        organization_id: Default: ``XPANDER_ORGANIZATION_ID``.
+        agent_id: The agent of runs that name none. Default: ``XPANDER_AGENT_ID``.
+        timeout: Seconds that one request to the platform may take as a whole. Default 30; delivery in the background
+            takes 10 at most.
+        wait: Seconds that the end of a run waits for the platform's Task. Default: it does not wait.
+        capture_input: Whether arguments are kept. Default True.
+        capture_result: Whether returned values are kept. Default True.
+        max_chars: About how many characters are kept of one input, result, raw response or tool argument; the rest is
+            cut and marked. Default 1,000,000.
+        redact: Your own function of a captured text, giving what is kept of it; called for each text inside of a value.
+            If it raises, the text is dropped. Secrets that can be told by their name or shape, and the platform's key,
+            are taken out without it.
+        home: The folder where runs are kept until they are delivered, and some days after. Default:
+            ``XPANDER_TRACK_HOME``, else the XDG state folder. Must be set before the first run.
+        exit_timeout: Seconds that the interpreter's exit may wait for deliveries, in all. Default 2.
+        enabled: False switches everything off. Default: on, unless ``XPANDER_TRACK_DISABLED`` is ``1``.
+
+    Raises:
+        TypeError: An argument of the wrong type, or one that does not exist.
+        ValueError: An argument out of its range; the message says which and why.
+    """
+    global _current  # noqa: PLW0603  # replaced as a whole, so that a run sees one consistent set
+    given = {name: value for name, value in locals().items() if value is not _UNSET}
+    for name in ("api_key", "base_url", "organization_id", "agent_id"):
+        check_text(name, given.get(name))
+    for name in ("timeout", "wait", "exit_timeout"):
+        check_seconds(name, given.get(name), zero=name != "timeout")
+    for name in ("capture_input", "capture_result", "enabled"):
+        if name in given and not (isinstance(given[name], bool) or (name == "enabled" and given[name] is None)):
+            raise TypeError(f"{name} must be True or False, not {given[name]!r}.")
+    if "max_chars" in given and (type(given["max_chars"]) is not int or given["max_chars"] < 1):
+        raise ValueError(f"max_chars must be a whole number of at least 1, not {given['max_chars']!r}.")
+    if given.get("redact") is not None and not callable(given["redact"]):
+        raise TypeError(f"redact must be a function of a text, not {given['redact']!r}.")
+    if given.get("base_url") is not None:
+        Configuration(base_url=given["base_url"])  # Raises ValueError if that is no address.
+    if given.get("home") is not None:
+        given["home"] = Path(given["home"])
+    if "exit_timeout" in given and given["exit_timeout"] is None:
+        given["exit_timeout"] = EXIT_TIMEOUT
+    _current = dataclasses.replace(_current, **given)
+
+
+def check_text(name: str, value: object) -> None:
+    """Raise unless *value* is None or a text that is not empty."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name} must be a text, not {type(value).__name__}.")
+    if value == "":
+        raise ValueError(f"{name} is empty. Leave it out, or give a text.")
+
+
+def check_seconds(name: str, value: object, *, zero: bool = True) -> None:
+    """Raise unless *value* is None or a usable number of seconds."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}.")
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{name} must be a number of seconds {'of at least' if zero else 'above'} 0, not {value!r}.")

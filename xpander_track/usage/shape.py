@@ -1,0 +1,54 @@
+"""Looking into a response whose library we do not import: nothing is called, nothing is computed, nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+
+def field(value: object, name: str) -> Any:
+    """
+    The part *name* of a dict or of an object's own data; None where there is none.
+
+    Only stored data is read. Properties and ``__getattr__`` are not: they may do anything, and on a mock they have an
+    answer for every name.
+    """
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).get(name)
+    for attribute in ("__dict__", "__pydantic_extra__"):
+        try:
+            data = object.__getattribute__(value, attribute)
+        except AttributeError:
+            continue
+        if isinstance(data, Mapping) and name in data:
+            return cast("Mapping[str, Any]", data)[name]
+    return None
+
+
+def fields(value: object, *names: str) -> Any:
+    """The part at the end of a path of names."""
+    for name in names:
+        value = field(value, name)
+    return value
+
+
+def items(value: object, name: str) -> list[Any]:
+    """The part *name*, if it is a list; else no items."""
+    found = field(value, name)
+    return found if isinstance(found, list) else []  # pyright: ignore[reportUnknownVariableType]
+
+
+def text(value: object) -> str | None:
+    """*value*, if it is a text."""
+    return value if isinstance(value, str) else None
+
+
+def count(value: object) -> int | None:
+    """*value*, if it is a number of tokens."""
+    return value if type(value) is int and value >= 0 else None
+
+
+def joined(parts: list[str | None]) -> str | None:
+    """The texts among *parts* as one; None where there is none."""
+    texts = [part for part in parts if part is not None]
+    return "".join(texts) if texts else None
