@@ -213,9 +213,8 @@ class _Walk:
         """A text key: as the platform's contract has it for what is not text."""
         if isinstance(key, bool):
             return "true" if key else "false"
-        if isinstance(key, tuple):
-            parts: tuple[Any, ...] = key
-            return ",".join(map(self.key, parts))
+        if issubclass(type(key), tuple):
+            return ",".join(map(self.key, key))
         form = key if isinstance(key, str) else self.visit(key)
         return form if isinstance(form, str) else str(form)
 

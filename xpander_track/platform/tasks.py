@@ -72,7 +72,10 @@ class Tasks:
         )  # fmt: skip
         if not isinstance(rows, list):
             raise AnswerUnreadable(500, f"{_LIST} - the platform's answer is no JSON array")
-        items = [read_answer(TasksListItem, row, _LIST, exclude=("configuration",)) for row in cast("list[Any]", rows)]
+        items = [
+            read_answer(TasksListItem, row, _LIST, exclude=("configuration",))
+            for row in rows  # pyright: ignore[reportUnknownVariableType]  # checked by read_answer()
+        ]
         for item in items:
             item.configuration = self.configuration
         return items
