@@ -73,6 +73,7 @@ class Dispatcher:
         self._is_started = False
         self._is_stopped = False
         self._collecting: asyncio.TimerHandle | None = None
+        self._adopting: asyncio.TimerHandle | None = None
         self.changed = asyncio.Event()
 
     # --- from any thread ---
@@ -115,8 +116,7 @@ class Dispatcher:
     def stop(self) -> None:
         """Send no more; what is posted from now on is written down, for the next process."""
         self._is_stopped = True
-        for lane in self._lanes.values():
-            loop.get().call_soon_threadsafe(lane.stop)
+        loop.get().call_soon_threadsafe(self._stop)
 
     # --- on our loop ---
 
@@ -171,8 +171,19 @@ class Dispatcher:
         if ticket is not None and (receipt.state == "pending" or report.stage == "ended"):
             ticket.update(receipt)
 
+    def _stop(self) -> None:
+        for lane in self._lanes.values():
+            lane.stop()
+        for timer in (self._collecting, self._adopting):
+            if timer is not None:
+                timer.cancel()
+        if self.store is not None:
+            self.store.close()
+
     def _on_wake(self) -> None:
         self._woken = False
+        if self._is_stopped:
+            return
         self._start()
         if self._collecting is None:
             self._collecting = asyncio.get_running_loop().call_later(_GATHER, self._collect)
@@ -232,7 +243,7 @@ class Dispatcher:
 
     def _adopt(self) -> None:
         """Take in what dead processes have left; again every few seconds."""
-        asyncio.get_running_loop().call_later(_ADOPT_EVERY, self._adopt)
+        self._adopting = asyncio.get_running_loop().call_later(_ADOPT_EVERY, self._adopt)
         with quietly("take in the runs of ended processes"):
             if self._home is not None and self.store is not None:
                 adopt(self.store, self._home, but=self.journal.owner)

@@ -1,4 +1,4 @@
-"""The deliveries to one destination: many at a time while it is well, one now and then while it is not."""
+"""The deliveries to one destination: many at a time once one has arrived, one now and then while none does."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class Lane:
         self._in_flight: dict[int, asyncio.Task[None]] = {}
         self._outcomes: list[Outcome] = []
         self._failures = 0
+        self._is_proven = False
         self._failed_at = 0.0
         self._not_before = 0.0
         self._asked_until = 0.0
@@ -97,7 +98,7 @@ class Lane:
             self._work.clear()
             try:
                 await self._pause()
-                while len(self._in_flight) < (1 if self._failures else _WIDTH):
+                while len(self._in_flight) < (_WIDTH if self._is_proven else 1):
                     waiting = self._next()
                     if waiting is None:
                         break
@@ -159,6 +160,7 @@ class Lane:
         if self._failures:
             logger.info("%s takes runs again.", self.destination.where)
         self._failures = 0
+        self._is_proven = True
 
     def _failed(self, reason: str | None, started: float, asked: float | None) -> None:
         """Back off. Deliveries that were under way together fail together: that is one failure."""
@@ -166,6 +168,7 @@ class Lane:
         if started >= self._failed_at or not self._failures:
             self._failures += 1
         self._failed_at = now
+        self._is_proven = False
         if asked is None:
             self._not_before = now + random.uniform(0, min(_CAP, _BASE * 2**self._failures))  # noqa: S311  # no secret
         else:
