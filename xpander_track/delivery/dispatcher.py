@@ -212,10 +212,10 @@ class Dispatcher:
             self._collecting = None
         assert self.store is not None
         try:
+            self._record()  # What could not be recorded before.
             while lines := self.journal.read():
-                self._unrecorded += _entries(lines)
+                self._unrecorded = _entries(lines)
                 self._record()
-            self._record()
         except (OSError, sqlite3.Error) as error:
             # The lines are in the journal still, or in memory: they are tried again.
             trouble("record finished runs in the history", error)
@@ -239,7 +239,7 @@ class Dispatcher:
                 self._lanes[key] = Lane(self, destination)
                 self._take_over()
             else:
-                lane.destination = destination  # Today's credentials.
+                lane.serve(destination)
 
     def _adopt(self) -> None:
         """Take in what dead processes have left; again every few seconds."""

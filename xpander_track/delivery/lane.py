@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .destination import Destination
     from .dispatcher import Dispatcher
 
-_WIDTH = 16
+# Enough for a backlog at an ordinary distance; the client looks at every idle connection before each request.
+_WIDTH = 10
 _FETCH = 64
 # Full jitter ("Exponential Backoff and Jitter", AWS Architecture Blog, 2015): uniform in 0..min(cap, base * 2 ** n).
 _BASE = 0.5
@@ -75,6 +76,13 @@ class Lane:
         self._work.set()
         if time.monotonic() - self._failed_at > _EAGER:
             self._again.set()
+
+    def serve(self, destination: Destination) -> None:
+        """The same place, with today's credentials: what the earlier ones were told does not hold for these."""
+        if destination is not self.destination:
+            self.destination = destination
+            self._asked_until = 0.0
+            self.hurry()
 
     def hurry(self) -> None:
         """Somebody waits: try now, unless the destination has asked for a pause."""

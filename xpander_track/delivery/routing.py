@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .. import settings
 from ..boundary import say_once
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .destination import Destination
 
 _ENVIRONMENT = ("XPANDER_API_KEY", "XPANDER_BASE_URL", "XPANDER_ORGANIZATION_ID", "IS_STG", "XPANDER_TRACK_HOME")
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 # The destinations last decided on, and what that was decided by: runs come one after the other in one environment.
 _last: tuple[object, list[Destination]] = (None, [])
@@ -39,23 +42,31 @@ def destinations(configuration: Configuration | None) -> list[Destination]:
 
 
 def _decide(configuration: Configuration | None) -> list[Destination]:
+    why = "No XPANDER_API_KEY and no XPANDER_BASE_URL"
     if configuration is None:
-        configuration = settings.current().configuration()
+        try:
+            configuration = settings.current().configuration()
+        except ValueError as error:
+            why = f"The platform's address or key cannot be used ({error})"
     elif not configuration.api_key and "base_url" not in configuration.model_fields_set:
         configuration = configuration if os.environ.get("XPANDER_BASE_URL") else None
     if configuration is None:
-        return [_embedded()]
+        return [_embedded(why)]
     keep_out(configuration.api_key)
+    _warn_of_plain_http(configuration.base_url)
     return [ToPlatform(configuration)]
 
 
-def _embedded() -> Embedded:
+def _embedded(why: str) -> Embedded:
     folder = home()
     where = "memory" if folder is None else str(folder)
     say_once(
-        "embedded",
-        "No XPANDER_API_KEY and no XPANDER_BASE_URL: runs are recorded on this machine, in %s. "
-        "`xpander-track runs` shows them.",
-        where,
-    )
+        "embedded", "%s: runs are recorded on this machine, in %s. `xpander-track runs` shows them.", why, where
+    )  # fmt: skip
     return Embedded(where)
+
+
+def _warn_of_plain_http(base_url: str) -> None:
+    parts = urlsplit(base_url)
+    if parts.scheme.lower() == "http" and parts.hostname not in _LOOPBACK:
+        say_once("http", "Runs and the API key go to %s unencrypted: use https.", parts.hostname)
