@@ -38,7 +38,7 @@ def forget_everything() -> None:
     outbox._dispatcher = None
     outbox._is_shut_down = False
     settings._current = settings.Settings()
-    routing._last = (None, [])
+    routing._decided.clear()
     boundary._said.clear()
     boundary.troubles = 0
     redaction._keys.clear()

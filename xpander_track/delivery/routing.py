@@ -14,6 +14,8 @@ from .home import home
 from .to_platform import ToPlatform
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from ..platform import Configuration
     from .destination import Destination
 
@@ -21,8 +23,9 @@ _ENVIRONMENT = ("XPANDER_API_KEY", "XPANDER_BASE_URL", "XPANDER_ORGANIZATION_ID"
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
-# The destinations last decided on, and what that was decided by: runs come one after the other in one environment.
-_last: tuple[object, list[Destination]] = (None, [])
+# What was decided, by what it was decided by: a destination stays the same object for as long as nothing changes.
+_decided: dict[Hashable, list[Destination]] = {}
+_MAX_DECIDED = 256
 
 
 def destinations(configuration: Configuration | None) -> list[Destination]:
@@ -32,13 +35,15 @@ def destinations(configuration: Configuration | None) -> list[Destination]:
     Args:
         configuration: The run's own platform; None is what ``configure`` and the environment say.
     """
-    global _last  # noqa: PLW0603
     # Its fields, not its identity: a Configuration may be changed, by a new key for instance.
-    given = None if configuration is None else configuration.model_dump()
-    decided_by = [settings.current(), given, [os.environ.get(name) for name in _ENVIRONMENT]]
-    if _last[0] != decided_by:
-        _last = (decided_by, _decide(configuration))
-    return _last[1]
+    given = None if configuration is None else tuple(configuration.model_dump().items())
+    decided_by = (settings.current(), given, *map(os.environ.get, _ENVIRONMENT))
+    decided = _decided.get(decided_by)
+    if decided is None:
+        if len(_decided) >= _MAX_DECIDED:
+            _decided.clear()
+        decided = _decided[decided_by] = _decide(configuration)
+    return decided
 
 
 def _decide(configuration: Configuration | None) -> list[Destination]:
