@@ -314,14 +314,21 @@ class _Call:
         return self.parameters.lone(bound=self.is_bound)
 
 
-class _BoundTracked(wrapt.BoundFunctionWrapper[..., Any]):
+if TYPE_CHECKING:
+    _BoundFunctionWrapper = wrapt.BoundFunctionWrapper[..., Any]
+    _FunctionWrapper = wrapt.FunctionWrapper[..., Any]
+else:
+    _BoundFunctionWrapper, _FunctionWrapper = wrapt.BoundFunctionWrapper, wrapt.FunctionWrapper
+
+
+class _BoundTracked(_BoundFunctionWrapper):
     """A decorated method, bound: pickled as the method itself is."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__wrapped__.__reduce_ex__(protocol)
 
 
-class _Tracked(wrapt.FunctionWrapper[..., Any]):
+class _Tracked(_FunctionWrapper):
     """A decorated function. Like any function, it is pickled and copied by reference."""
 
     __bound_function_wrapper__ = _BoundTracked
