@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
-from ..plain import plain, stand_in
+from ..plain import plain
 from . import client, loop
 from .configuration import Configuration
 from .errors import AnswerUnreadable, InvalidArgument, MissingAgentId
@@ -333,7 +333,7 @@ def _report_body(**arguments: Any) -> bytes:
         problem = _problems(error)
     else:
         try:
-            return report.model_dump_json(fallback=stand_in, warnings=False).encode()
+            return report.model_dump_json(fallback=plain, warnings=False).encode()
         except Exception:  # noqa: BLE001  # user objects: circular, too deep, not UTF-8, a serializer that raises
             report.llm_response = plain(report.llm_response)
         try:
