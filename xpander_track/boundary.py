@@ -8,10 +8,11 @@ nothing hides behind it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from .plain import describe_error
+from .describe import describe_error
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,31 +32,35 @@ class quietly:  # noqa: N801  # reads as what it does: `with quietly("record a t
 
     Args:
         step: What is being done, to complete the sentence "could not ...".
+        calls_user_code: A function that the user has handed us is called in it: that may even raise ``SystemExit``.
     """
 
-    __slots__ = ("step",)
+    __slots__ = ("calls_user_code", "step")
 
-    def __init__(self, step: str) -> None:
+    def __init__(self, step: str, *, calls_user_code: bool = False) -> None:
         self.step = step
+        self.calls_user_code = calls_user_code
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
-        if not isinstance(error, Exception) or reraise:
+        ours = (Exception, SystemExit) if self.calls_user_code else Exception
+        if not isinstance(error, ours) or reraise:
             return False
         trouble(self.step, error)
         return True
 
 
-def trouble(step: str, error: Exception) -> None:
+def trouble(step: str, error: BaseException) -> None:
     """Count, and the first time log, that *step* could not be done."""
     global troubles  # noqa: PLW0603  # a process-wide counter
     troubles += 1
     say_once(
         f"{step}: {type(error).__name__}", "Could not %s: %s. Your code is not affected.", step, describe_error(error)
     )
-    logger.debug("Could not %s.", step, exc_info=error)
+    with contextlib.suppress(Exception):
+        logger.debug("Could not %s.", step, exc_info=error)
 
 
 def say_once(topic: str, message: str, *values: object) -> None:
@@ -63,4 +68,6 @@ def say_once(topic: str, message: str, *values: object) -> None:
     if topic in _said or len(_said) >= _MAX_SAID:
         return
     _said.add(topic)
-    logger.warning(message, *values)
+    # A handler of the user's may raise: that is not the business of who is being tracked.
+    with contextlib.suppress(Exception):
+        logger.warning(message, *values)

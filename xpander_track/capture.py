@@ -53,7 +53,7 @@ class Capture:
         if lone and isinstance(data, dict) and len(data) == 1:
             (value,) = arguments.values()
             (kept,) = data.values()
-            if isinstance(value, str) and isinstance(kept, str):
+            if issubclass(type(value), str) and isinstance(kept, str):
                 return kept
         return dumps(data)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
+import io
 import os
 import sqlite3
 import sys
 from contextlib import closing
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from . import display
 from .delivery.dispatcher import adopt
@@ -22,9 +22,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_MAX_COUNT = 1_000_000_000
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code: 0, 1 if there is no such run or no history, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
+    stdout: object = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):
+        cast("io.TextIOWrapper", stdout).reconfigure(errors="backslashreplace")  # For what its encoding lacks.
     try:
         folder = home()
         if folder is None:
@@ -49,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     runs = commands.add_parser("runs", help="a table of the newest runs")
     runs.add_argument("--agent", metavar="ID", help="only this agent's")
-    runs.add_argument("--limit", type=_positive, default=20, metavar="N", help="this many (default: 20)")
+    runs.add_argument("--limit", type=_count, default=20, metavar="N", help="this many (default: 20)")
     runs.set_defaults(command=_runs)
     show = commands.add_parser("show", help="everything of one run")
     show.add_argument("id", metavar="ID", help="its id, or how it begins")
@@ -61,11 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return min(int(text), _MAX_COUNT)
 
 
 def _runs(options: argparse.Namespace, store: Store, folder: Path) -> int:
@@ -102,4 +107,4 @@ def _stats(options: argparse.Namespace, store: Store, folder: Path) -> int:
 
 
 def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    print(display.json_text(value))

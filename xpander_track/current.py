@@ -34,6 +34,8 @@ def current_run() -> Run:
     Where there is none, a run that does nothing: everything can be called on it, and nothing comes of it.
     """
     stack = _stack()
+    while stack and not stack[-1].is_open:
+        stack.pop()
     return stack[-1] if stack else NO_RUN
 
 

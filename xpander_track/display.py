@@ -103,6 +103,17 @@ def whole(run: Recorded) -> dict[str, Any]:
     }
 
 
+def json_text(value: object) -> str:
+    """*value* as indented JSON, without what would steer a terminal."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    # json.dumps leaves DEL as it is.
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else json.dumps(character)[1:-1]  # noqa: PLR2004
+
+
 def _row(run: Recorded) -> list[str]:
     report = run.report
     return [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import settings
 from .boundary import quietly
-from .current import Stack, enter, leave
+from .current import Stack, current_run, enter, leave
 from .platform import Configuration
 from .run import NO_RUN, Run
 
@@ -25,28 +25,35 @@ class OpenRun:
 
     def __init__(self, run: Run, seconds: float | None) -> None:
         self.run = run
-        self.stack: Stack = [] if run is NO_RUN else enter(run)
+        self.stack: Stack = []
         self._seconds = seconds
+        if run is not NO_RUN:
+            with quietly("make a run current"):
+                self.stack = enter(run)
 
     def close(self, error: BaseException | None, returned: object = None) -> None:
         """The body has ended."""
-        leave(self.run, self.stack)
-        self.run.end(error, returned)
+        with quietly("make a run current no more"):
+            leave(self.run, self.stack)
+        with quietly("end a run"):
+            self.run.end(error, returned)
 
-    def wait(self) -> None:
+    def wait(self, error: BaseException | None = None) -> None:
         """Wait for the platform's Task, if that was asked for; never inside a running loop."""
-        if self._waits() and asyncio._get_running_loop() is None:  # noqa: SLF001  # the way that does not raise
-            with quietly("wait for a run's report"):
+        with quietly("wait for a run's report"):
+            if self._waits(error) and asyncio._get_running_loop() is None:  # noqa: SLF001  # the way that does not raise
                 self.run.reported(self._seconds)
 
-    async def await_(self) -> None:
+    async def await_(self, error: BaseException | None = None) -> None:
         """``wait`` for asynchronous code."""
-        if self._waits():
-            with quietly("wait for a run's report"):
+        with quietly("wait for a run's report"):
+            if self._waits(error):
                 await self.run.areported(self._seconds)
 
-    def _waits(self) -> bool:
-        return bool(self._seconds) and self.run is not NO_RUN and not self.run.is_held_up()
+    def _waits(self, error: BaseException | None) -> bool:
+        # Who was cancelled, or is to exit, must not be kept.
+        may_wait = error is None or isinstance(error, Exception)
+        return may_wait and bool(self._seconds) and self.run is not NO_RUN and not self.run.is_held_up()
 
 
 @dataclass(frozen=True)
@@ -67,9 +74,8 @@ class Options:
         if not callable(self.id):
             settings.check_text("id", self.id)
         settings.check_seconds("wait", self.wait)
-        for name in ("capture_input", "capture_result"):
-            if not isinstance(getattr(self, name), (bool, type(None))):
-                raise TypeError(f"{name} must be True or False, not {type(getattr(self, name)).__name__}.")
+        settings.check_flag("capture_input", self.capture_input)
+        settings.check_flag("capture_result", self.capture_result)
         if self.configuration is not None and not isinstance(self.configuration, Configuration):
             raise TypeError(f"configuration must be a Configuration, not {type(self.configuration).__name__}.")
 
@@ -98,6 +104,7 @@ class Options:
                     name=name,
                     configuration=self.configuration,
                     capture_result=self.capture_result,
+                    outer=current_run(),
                 )
                 keeps_input = decided.capture_input if self.capture_input is None else self.capture_input
                 run.begin(self._input(run, call) if keeps_input else None)
@@ -106,7 +113,7 @@ class Options:
     def _id(self, call: Call | None) -> str | None:
         if call is None or not callable(self.id):
             return self.id  # type: ignore[return-value]  # check_for_block() has seen to that
-        with quietly("compute a run's id"):
+        with quietly("compute a run's id", calls_user_code=True):
             computed: object = self.id(*call.args, **call.kwargs)
             if not isinstance(computed, str) or not computed:
                 raise TypeError(f"id=... must give a text that is not empty, not {type(computed).__name__}")
@@ -114,7 +121,7 @@ class Options:
         return None
 
     def _input(self, run: Run, call: Call | None) -> str | None:
-        with quietly("record a run's input"):
+        with quietly("record a run's input", calls_user_code=True):
             if call is not None and callable(self.input):
                 return run.capture.text(self.input(*call.args, **call.kwargs))
             if call is not None and self.input is None:

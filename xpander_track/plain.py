@@ -6,8 +6,12 @@ arrays, ...). Everything else becomes a stand-in that a reader understands, such
 (a ``__repr__``, a property, a ``keys()``) may run and may fail in any way: then a stand-in takes its place.
 """
 
+# Values of any type are what this file is about:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import decimal
@@ -16,14 +20,20 @@ import pathlib
 import types
 import uuid
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pydantic import BaseModel
 from pydantic_core import to_json, to_jsonable_python
 
+from .describe import attribute, kind_name, stand_in, well_formed
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+REDACTED = "[redacted]"
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -31,15 +41,16 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 MAX_DEPTH = 100
 # json refuses to write integers above 4300 digits (sys.set_int_max_str_digits); this is a bit below.
 _MAX_INT_BITS = 14_000
-_MAX_REPR = 500
 # What a number, a key or a bracket takes from the budget of characters.
 _NODE_COST = 8
+# What is scrubbed, and then dropped, beyond the end of a text that is cut: a secret is not left there in part.
+_SEAM = 4096
 
+_ARRAYS: tuple[Any, ...] = (list, tuple, set, frozenset, deque)
+_PARTED = (*_ARRAYS, dict, Mapping, BaseModel, types.SimpleNamespace)
 _TEXT_FORMS = (
-    dt.datetime, dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID, pathlib.Path,
-    complex,
+    dt.datetime, dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID, pathlib.Path, complex,
 )  # fmt: skip
-_ARRAYS = (list, tuple, set, frozenset, deque)
 
 
 class Scrub(Protocol):
@@ -51,6 +62,10 @@ class Scrub(Protocol):
 
     def hides(self, name: str, value: object) -> bool:
         """Whether *value*, which stands under *name*, is a secret as a whole."""
+        ...
+
+    def representation(self, text: str) -> str:
+        """The ``repr`` of an object without what stands in it under the name of a secret."""
         ...
 
 
@@ -71,52 +86,6 @@ def dumps(data: Json) -> str:
     return to_json(data).decode()
 
 
-def stand_in(value: object) -> str:
-    """A short text for a value that JSON has no form for."""
-    kind = type(value)
-    if issubclass(kind, (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)):
-        return f"<{kind.__name__} {getattr(value, '__qualname__', '?')}>"
-    if issubclass(kind, BaseException):
-        return f"<{describe_error(value)}>"  # type: ignore[arg-type]  # issubclass() narrows the class only
-    try:
-        text = repr(value)
-        return well_formed(text if len(text) <= _MAX_REPR else f"{text[:_MAX_REPR]}…")
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001  # A __repr__ may raise anything, SystemExit included.
-        return f"<{kind.__module__}.{kind.__qualname__}, whose repr raises {type(error).__name__}>"
-
-
-def describe_error(error: BaseException) -> str:
-    """``ExceptionType: message``; the leaves of an exception group are listed."""
-    leaves = cast("tuple[Any, ...]", getattr(error, "exceptions", ()))
-    try:
-        text = str(error)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as failure:  # noqa: BLE001  # A __str__ may raise anything.
-        text = f"(its message cannot be read: {type(failure).__name__})"
-    described = well_formed(f"{type(error).__name__}: {text}" if text else type(error).__name__)
-    if type(leaves) is tuple and leaves and all(isinstance(leaf, BaseException) for leaf in leaves):
-        described += f" [{'; '.join(map(describe_error, leaves))}]"
-    return described
-
-
-def well_formed(text: str) -> str:
-    """*text* with lone surrogates, which UTF-8 has no form for, replaced."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
-    return text
-
-
-def _has_parts(kind: type[Any]) -> bool:
-    return issubclass(kind, (*_ARRAYS, dict, BaseModel)) or dataclasses.is_dataclass(kind)
-
-
 class _Walk:
     """One value's walk: what may still be written, and which containers we are inside of."""
 
@@ -127,23 +96,25 @@ class _Walk:
         self.scrub = scrub
         self.inside: set[int] = set()
 
-    def visit(self, value: object) -> Json:
+    def visit(self, value: Any) -> Json:
         """The plain form of *value*; user code that fails gives a stand-in."""
         self.left -= _NODE_COST
+        # Never isinstance(): a value may lie about its class, or raise when it is asked.
         kind: type[Any] = type(value)
         if kind is str:
-            return self.text(value)  # type: ignore[arg-type]  # `is` does not narrow
+            return self.text(value)
         if value is None or kind is bool:
-            return value  # type: ignore[return-value]  # the same
+            return value  # type: ignore[no-any-return]  # `is` does not narrow
         try:
-            return self.container(value, kind) if _has_parts(kind) else self.scalar(value, kind)
+            return self.parted(value, kind) if _has_parts(kind) else self.scalar(value, kind)
         except KeyboardInterrupt:
             raise
         except BaseException:  # noqa: BLE001  # User code (a property, an iterator) may raise anything.
-            return self.text(stand_in(value))
+            return self.odd(value)
 
-    def scalar(self, value: Any, kind: type) -> Json:  # noqa: PLR0911  # one for each form
-        """A value without parts."""
+    # --- values without parts ---
+
+    def scalar(self, value: Any, kind: type[Any]) -> Json:  # noqa: PLR0911  # one for each form
         if issubclass(kind, Enum):
             return self.visit(value.value)
         if issubclass(kind, str):
@@ -156,84 +127,31 @@ class _Walk:
             return real if math.isfinite(real) else None
         if issubclass(kind, (bytes, bytearray)):
             return self.octets(value)
-        if issubclass(kind, _TEXT_FORMS) or kind.__module__.startswith("pydantic"):  # SecretStr, Url, ...
+        if issubclass(kind, _TEXT_FORMS) or _is_of_pydantic(kind):
             return self.text(str(to_jsonable_python(value)))
-        return self.text(stand_in(value))
-
-    def container(self, value: object, kind: type) -> Json:
-        """A value with parts, unless we are inside of it already or too deep."""
-        if id(value) in self.inside:
-            return f"<circular {kind.__name__}>"
-        if len(self.inside) >= MAX_DEPTH:
-            return f"<{kind.__name__}, nested deeper than {MAX_DEPTH} levels>"
-        self.inside.add(id(value))
-        try:
-            if issubclass(kind, BaseModel):
-                # The model's own dump: by field name, excluded fields left out, secrets masked.
-                dumped = to_jsonable_python(value, by_alias=False, inf_nan_mode="constants", fallback=stand_in)
-                return self.visit(dumped)
-            if issubclass(kind, dict):
-                # A copy in one step: another thread may be changing the dict.
-                return self.mapping(dict.copy(value).items())  # type: ignore[arg-type]
-            if issubclass(kind, _ARRAYS):
-                return self.array(list(value), len(value))  # type: ignore[call-overload, arg-type]
-            return self.mapping(
-                (field.name, getattr(value, field.name))
-                for field in dataclasses.fields(value)  # type: ignore[arg-type]
-            )
-        finally:
-            self.inside.discard(id(value))
-
-    def mapping(self, items: Iterable[tuple[object, object]]) -> Json:
-        """An object; where the budget ends, the number of left out members is one of its members."""
-        out: dict[str, Json] = {}
-        left_out = 0
-        for key, value in items:
-            if self.left <= 0:
-                left_out += 1
-                continue
-            name = key if type(key) is str else self.key(key)
-            hidden = self.scrub is not None and self.scrub.hides(name, value)
-            out[self.text(name)] = "[redacted]" if hidden else self.visit(value)
-        if left_out:
-            out["…"] = f"{left_out} more members left out"
-        return out
-
-    def array(self, items: list[object], length: int) -> Json:
-        """An array; where the budget ends, its last item says how many were left out."""
-        out: list[Json] = []
-        for item in items:
-            if self.left <= 0:
-                out.append(f"… {length - len(out)} more items left out")
-                break
-            out.append(self.visit(item))
-        return out
-
-    def key(self, key: Any) -> str:
-        """A text key: as the platform's contract has it for what is not text."""
-        if isinstance(key, bool):
-            return "true" if key else "false"
-        if issubclass(type(key), tuple):
-            return ",".join(map(self.key, key))
-        form = key if isinstance(key, str) else self.visit(key)
-        return form if isinstance(form, str) else str(form)
+        return self.odd(value)
 
     def octets(self, value: bytes | bytearray) -> str:
         """Bytes as text where they are UTF-8, else their number."""
-        if len(value) > self.left:
-            return f"<{len(value)} bytes>"
-        try:
-            return self.text(bytes(value).decode())
-        except UnicodeDecodeError:
-            return f"<{len(value)} bytes>"
+        if len(value) <= self.left:
+            with contextlib.suppress(UnicodeDecodeError):
+                return self.text(bytes(value).decode())
+        return f"<{len(value)} bytes>"
+
+    def odd(self, value: object) -> Json:
+        """The stand-in of *value*."""
+        text = stand_in(value)
+        return self.text(text if self.scrub is None else self.scrub.representation(text))
 
     def text(self, text: str) -> str:
         """Well-formed text within the budget, without secrets."""
         length = len(text)
         if length > self.left:
             kept = max(0, int(self.left))
-            # Scrubbed with some margin, so that a secret cut in two is not missed at the seam.
-            text = f"{self.clean(text[: kept + 200])[:kept]}… [{length - kept} of {length} characters left out]"
+            head = self.clean(text[: kept + _SEAM])
+            if length > kept + _SEAM:
+                head = head[:-_SEAM]
+            text = f"{head[:kept]}… [{length - kept} of {length} characters left out]"
         else:
             text = self.clean(text)
         self.left -= len(text)
@@ -242,3 +160,121 @@ class _Walk:
     def clean(self, text: str) -> str:
         text = well_formed(text)
         return text if self.scrub is None else self.scrub.text(text)
+
+    # --- values with parts ---
+
+    def parted(self, value: Any, kind: type[Any]) -> Json:
+        """A value with parts, unless we are inside of it already, or too deep."""
+        if id(value) in self.inside:
+            return f"<circular {kind_name(kind)}>"
+        if len(self.inside) >= MAX_DEPTH:
+            return f"<{kind_name(kind)}, nested deeper than {MAX_DEPTH} levels>"
+        self.inside.add(id(value))
+        try:
+            if issubclass(kind, BaseModel):
+                return self.model(value)
+            if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+                return self.named_tuple(value)
+            if issubclass(kind, _ARRAYS):
+                return self.array(value, kind)
+            return self.mapping(_members(value, kind))
+        finally:
+            self.inside.discard(id(value))
+
+    def model(self, value: Any) -> Json:
+        """The model's own dump: by field name, excluded fields left out, secrets masked."""
+        if not _holds_iterator(value):
+            with contextlib.suppress(ValueError):  # A field cannot be dumped (bytes that are not UTF-8, ...).
+                dumped = to_jsonable_python(value, by_alias=False, inf_nan_mode="constants", fallback=stand_in)
+                return self.visit(dumped)
+        fields = type(value).model_fields
+        return self.mapping([(n, part) for n, part in vars(value).items() if n not in fields or not fields[n].exclude])
+
+    def named_tuple(self, value: Any) -> Json:
+        """An array, as the platform's contract has it; its names tell what is a secret."""
+        named: Iterable[tuple[str, Any]] = zip(type(value)._fields, tuple.__iter__(value))  # noqa: B905
+        return [REDACTED if self.hides(name, part) else self.visit(part) for name, part in named]
+
+    def array(self, value: Any, kind: type[Any]) -> Json:
+        """An array; where the budget ends, its last item says how many were left out."""
+        # The built-in type's own way to read it: a subclass may have another one, without an end.
+        own = next(base for base in _ARRAYS if issubclass(kind, base))
+        length: int = own.__len__(value)
+        most = length if self.left == math.inf else max(0, int(self.left)) // _NODE_COST + 1
+        # Lists and tuples in one step, since another thread may be changing them.
+        items: list[Any] = list(
+            own.__getitem__(value, slice(most)) if own in {list, tuple} else islice(own.__iter__(value), most)
+        )
+        out: list[Json] = []
+        for item in items:
+            if self.left <= 0:
+                break
+            out.append(self.visit(item))
+        if len(out) < length:
+            out.append(f"… {length - len(out)} more items left out")
+        return out
+
+    def mapping(self, members: Iterable[tuple[object, object]]) -> Json:
+        """An object; where the budget ends, the number of left out members is one of its members."""
+        out: dict[str, Json] = {}
+        left_out = 0
+        for key, value in members:
+            if self.left <= 0:
+                left_out += 1
+                continue
+            name = key if type(key) is str else self.key(key)
+            hidden = self.hides(name, value)
+            name = self.text(name)  # Before its value, which may use up what is left.
+            out[name] = REDACTED if hidden else self.visit(value)
+        if left_out:
+            out["…"] = f"{left_out} more members left out"
+        return out
+
+    def key(self, key: Any) -> str:
+        """A text key: as the platform's contract has it for what is not text."""
+        kind: type[Any] = type(key)
+        if kind is bool:
+            return "true" if key else "false"
+        if issubclass(kind, tuple):
+            parts: Iterable[Any] = tuple.__iter__(key)
+            return ",".join(map(self.key, parts))
+        form = self.visit(key)
+        return form if isinstance(form, str) else str(form)
+
+    def hides(self, name: str, value: object) -> bool:
+        return self.scrub is not None and self.scrub.hides(name, value)
+
+
+def _has_parts(kind: type[Any]) -> bool:
+    return issubclass(kind, _PARTED) or dataclasses.is_dataclass(kind)
+
+
+def _members(value: Any, kind: type[Any]) -> Iterable[tuple[object, object]]:
+    if issubclass(kind, dict):
+        return dict.copy(value).items()  # In one step: another thread may be changing it.
+    if issubclass(kind, Mapping):
+        return [(key, value[key]) for key in value]
+    if issubclass(kind, types.SimpleNamespace):
+        return list(vars(value).items())
+    return [(field.name, attribute(value, field.name)) for field in dataclasses.fields(value)]
+
+
+def _is_of_pydantic(kind: type[Any]) -> bool:
+    """SecretStr, Url and the like, which have a form of their own; not its iterators, which would be consumed."""
+    return str(kind.__dict__.get("__module__", "")).startswith("pydantic") and not hasattr(kind, "__next__")
+
+
+def _holds_iterator(value: Any, depth: int = 0) -> bool:
+    """Whether a model's dump would consume something that its owner still wants to read."""
+    kind: type[Any] = type(value)
+    if hasattr(kind, "__next__") or depth >= MAX_DEPTH:
+        return True
+    if issubclass(kind, BaseModel):
+        parts: Iterable[Any] = vars(value).values()
+    elif issubclass(kind, dict):
+        parts = dict.copy(value).values()
+    elif issubclass(kind, (list, tuple)):
+        parts = value
+    else:
+        return False
+    return any(_holds_iterator(part, depth + 1) for part in parts)

@@ -6,19 +6,24 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
+from .plain import REDACTED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REDACTED = "[redacted]"
-
 # Names whose values are secrets as a whole, as parts of snake_case, kebab-case and camelCase names.
-_SECRET_NAME = re.compile(
-    r"passw(or)?d|passphrase|secret|credential|authorization|private_?key|api_?key|access_?key|cookie"
-    r"|(access|auth|refresh|bearer|session|id|api|csrf)_?token$"
+_SECRETS = (  # names, not secrets
+    "passw(?:or)?d|passphrase|secret|credential|authorization|private_?key|api_?key|access_?key|cookie"
+    "|(?:access|auth|refresh|bearer|session|id|api|csrf)_?token(?!s)"
 )
-# A bare "token" is a secret only if it looks like one: models speak of tokens all the time.
-_TOKEN_NAME = "token"  # noqa: S105  # a name, not a token
-_TOKEN_VALUE = re.compile(r"\S{16,}")
+_SECRET_NAME = re.compile(_SECRETS)
+# Any other "token" is a secret only if it looks like one: models speak of tokens all the time.
+_TOKEN_NAME = re.compile(r"(^|_)token$")
+_TOKEN_VALUE = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
+# In the repr of an object: name='value', 'name': 'value'.
+_SECRET_IN_REPR = re.compile(
+    rf"""([\w-]*(?:{_SECRETS})[\w-]*['"]?\s*[=:]\s*)(b?'[^']*'|b?"[^"]*"|[^\s,)}}\]]+)""", re.IGNORECASE
+)
 
 # Keys by the shapes that their issuers document; each has a literal to look for first, which is far quicker.
 _SHAPES = {
@@ -28,7 +33,7 @@ _SHAPES = {
     "github_pat_": r"\bgithub_pat_[A-Za-z0-9_]{20,}",
     "xox": r"\bxox[abprs]-[A-Za-z0-9-]{10,}",  # Slack
     "AIza": r"\bAIza[0-9A-Za-z_-]{35}",  # Google
-    "eyJ": r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+",  # JSON Web Token
+    "eyJ": r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+",  # JSON Web Token
     "earer": r"\b[Bb]earer\s+[A-Za-z0-9._~+/-]{16,}=*",  # RFC 6750
     "PRIVATE KEY": r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     "://": r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)",  # user:password@ in a URL
@@ -71,11 +76,16 @@ class Redaction:
 
     def hides(self, name: str, value: object) -> bool:
         """Whether *value*, which stands under *name*, is a secret as a whole. Numbers are not."""
-        if value is None or isinstance(value, (bool, int, float)):
+        if value is None or issubclass(type(value), (bool, int, float)):
             return False
-        if name.lower() == _TOKEN_NAME:
-            return isinstance(value, str) and _TOKEN_VALUE.fullmatch(value) is not None
-        return _is_secret(name)
+        secret = _is_secret(name)
+        if secret is None:
+            return type(value) is str and _TOKEN_VALUE.fullmatch(value) is not None
+        return secret
+
+    def representation(self, text: str) -> str:
+        """The ``repr`` of an object without what stands in it under the name of a secret."""
+        return _SECRET_IN_REPR.sub(rf"\1{REDACTED}", text)
 
     def _hooked(self, text: str, hook: Callable[[str], object]) -> str:
         try:
@@ -90,6 +100,9 @@ class Redaction:
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_secret(name: str) -> bool:
+def _is_secret(name: str) -> bool | None:
+    """Whether *name* is that of a secret; None: it depends on the value."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().replace("-", "_")
-    return _SECRET_NAME.search(snake) is not None
+    if _SECRET_NAME.search(snake):
+        return True
+    return None if _TOKEN_NAME.search(snake) else False

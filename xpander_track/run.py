@@ -14,7 +14,7 @@ from .capture import Capture
 from .delivery import Receipt, outbox
 from .delivery.report import SUCCESSES, Ending, Report, Stage
 from .delivery.routing import destinations
-from .plain import describe_error, well_formed
+from .describe import describe_error, well_formed
 from .platform import Tokens
 from .tool_call import ToolCall
 from .usage import Tally, extract_usage
@@ -50,8 +50,10 @@ class Run:
     __slots__ = (
         "_agent_id", "_destinations", "_duration", "_ending", "_failure", "_id", "_input", "_is_open",
         "_keeps_result", "_name", "_process", "_response", "_result", "_returned", "_settings", "_started",
-        "_started_at", "_tally", "_ticket", "_tools", "capture",
+        "_started_at", "_ticket", "_tools", "capture", "tally",
     )  # fmt: skip
+
+    tally: Tally
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class Run:
         name: str | None = None,
         configuration: Configuration | None = None,
         capture_result: bool | None = None,
+        outer: Run | None = None,
     ) -> None:
         self._settings = settings.current()
         self.capture = Capture(self._settings.max_chars, self._settings.redaction())
@@ -75,7 +78,7 @@ class Run:
         self._returned: str | None = None
         self._failure: str | None = None
         self._response: Any = None
-        self._tally = Tally()
+        self.tally = Tally(outer.tally if outer else None)
         self._tools: list[ToolCall] = []
         self._ending: Ending | None = None
         self._duration: float | None = None
@@ -102,6 +105,11 @@ class Run:
         return self._ending
 
     @property
+    def is_open(self) -> bool:
+        """Whether it has begun and has not ended."""
+        return self._is_open
+
+    @property
     def is_success(self) -> bool | None:
         """Whether it completed, or was stopped early by its consumer; None while it is open."""
         return None if self._ending is None else self._ending in SUCCESSES
@@ -126,12 +134,12 @@ class Run:
     @property
     def tokens(self) -> Tokens | None:
         """The tokens recorded so far; None if there are none, and None for each count that nobody reported."""
-        return self._tally.tokens()
+        return self.tally.tokens()
 
     @property
     def used_tools(self) -> list[str]:
         """Names of the tool calls in order; if none was recorded, of those that the model asked for."""
-        return [call.name for call in self._tools] or self._tally.tools()
+        return [call.name for call in self._tools] or self.tally.tools()
 
     @property
     def receipt(self) -> Receipt:
@@ -182,9 +190,9 @@ class Run:
                 usage (OpenAI: ``stream_options={"include_usage": True}``).
         """
         if self._records("record_llm"):
-            with quietly("read a model's response"):
+            with quietly("read a model's response", calls_user_code=True):
                 self._response = response
-                self._tally.add(extract_usage(response), response)
+                self.tally.add(extract_usage(response), response)
 
     def record_tokens(
         self,
@@ -222,7 +230,7 @@ class Run:
         elif not isinstance(tokens, Tokens):
             raise TypeError(f"record_tokens() takes a Tokens, not a {type(tokens).__name__}.")
         if self._records("record_tokens"):
-            self._tally.add_tokens(tokens)
+            self.tally.add_tokens(tokens)
 
     def record_tool(
         self,
@@ -264,8 +272,9 @@ class Run:
             TypeError, ValueError: *name* is not a text, or is empty.
         """
         _check_name("name", name)
-        call = ToolCall(self, well_formed(name))
+        call = ToolCall(self, name)
         with quietly("record a tool's arguments"):
+            call.name = self.capture.redaction.text(well_formed(name))
             call.arguments = None if arguments is None or not self._is_open else self.capture.data(arguments)
         return call
 
@@ -302,7 +311,7 @@ class Run:
 
     def is_held_up(self) -> bool:
         """Whether its destination is known to be down: then nobody should wait for it."""
-        return outbox.get().is_down(self._destinations[0].key)
+        return bool(self._destinations) and outbox.get().is_down(self._destinations[0].key)
 
     # --- its life: called by what tracks ---
 
@@ -324,15 +333,20 @@ class Run:
             return
         self._duration = time.perf_counter() - self._started
         self._is_open = False
-        self._ending = ending_of(error) if error is not None else "completed" if self._failure is None else "failed"
+        self._ending = "completed" if error is None and self._failure is None else "failed"
+        if error is not None:
+            with quietly("tell how a run ended"):
+                self._ending = ending_of(error)
         if os.getpid() != self._process:
             return  # A forked child leaves the block too; the run is its parent's.
         with quietly("record how a run ended"):
             if error is not None and self._ending not in SUCCESSES and self._failure is None:
                 self._failure = self.capture.text(describe_error(error))
             if returned is not None:
-                if not isinstance(returned, str) and self._tally.tokens() is None:
-                    self._tally.add(extract_usage(returned), returned)
+                if type(returned) is not str and self.tally.tokens() is None:
+                    usage = extract_usage(returned)
+                    if not self.tally.is_counted_inside(usage, returned):
+                        self.tally.add(usage, returned)
                 if self._keeps_result and self._result is _UNSET:
                     self._returned = self.capture.text(returned)
         with quietly("report a run"):
@@ -343,7 +357,7 @@ class Run:
         dispatcher = outbox.get()
         if stage == "ended":
             self._ticket = dispatcher.follow(self._id, self._destinations[0])
-        tokens = self._tally.tokens()
+        tokens = self.tally.tokens()
         dispatcher.post(
             Report(
                 id=self._id,
@@ -403,7 +417,7 @@ class _NoRun(Run):
         self._destinations = []
         self._tools = []
         self._keeps_result = False
-        self._tally = Tally()
+        self.tally = Tally()
         self._duration = self._started = self._started_at = 0.0
         self._process = 0
         self._is_open = False
@@ -426,7 +440,7 @@ def ending_of(error: BaseException) -> Ending:
         return "timed_out"
     if isinstance(error, GeneratorExit):
         return "stopped_early"  # The consumer has stopped reading.
-    if isinstance(error, SystemExit) and error.code in (None, 0):
+    if isinstance(error, SystemExit) and (error.code is None or (type(error.code) in {int, bool} and not error.code)):
         return "completed"
     return "failed"
 

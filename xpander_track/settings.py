@@ -27,7 +27,7 @@ class _Unset:
 _UNSET: Any = _Unset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Settings:
     """One consistent set of decisions. None means: as the environment says."""
 
@@ -83,12 +83,12 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
     agent_id: str | None = _UNSET,
     timeout: float | None = _UNSET,
     wait: float | None = _UNSET,
-    capture_input: bool = _UNSET,
-    capture_result: bool = _UNSET,
-    max_chars: int = _UNSET,
+    capture_input: bool | None = _UNSET,
+    capture_result: bool | None = _UNSET,
+    max_chars: int | None = _UNSET,
     redact: Callable[[str], str] | None = _UNSET,
     home: str | os.PathLike[str] | None = _UNSET,
-    exit_timeout: float = _UNSET,
+    exit_timeout: float | None = _UNSET,
     enabled: bool | None = _UNSET,
 ) -> None:
     """
@@ -128,19 +128,29 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
     for name in ("timeout", "wait", "exit_timeout"):
         check_seconds(name, given.get(name), zero=name != "timeout")
     for name in ("capture_input", "capture_result", "enabled"):
-        if name in given and not (isinstance(given[name], bool) or (name == "enabled" and given[name] is None)):
-            raise TypeError(f"{name} must be True or False, not {given[name]!r}.")
-    if "max_chars" in given and (type(given["max_chars"]) is not int or given["max_chars"] < 1):
-        raise ValueError(f"max_chars must be a whole number of at least 1, not {given['max_chars']!r}.")
+        check_flag(name, given.get(name))
+    limit = given.get("max_chars")
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise ValueError(f"max_chars must be a whole number of at least 1, not {limit!r}.")
     if given.get("redact") is not None and not callable(given["redact"]):
-        raise TypeError(f"redact must be a function of a text, not {given['redact']!r}.")
+        raise TypeError(f"redact must be a function of a text, not a {type(given['redact']).__name__}.")
     if given.get("base_url") is not None:
         Configuration(base_url=given["base_url"])  # Raises ValueError if that is no address.
     if given.get("home") is not None:
-        given["home"] = Path(given["home"])
-    if "exit_timeout" in given and given["exit_timeout"] is None:
-        given["exit_timeout"] = EXIT_TIMEOUT
+        if not isinstance(home, (str, os.PathLike)):
+            raise TypeError(f"home must be the path of a folder, not a {type(home).__name__}.")
+        if not str(home):
+            raise ValueError("home is empty. Leave it out, or give the path of a folder.")
+        given["home"] = Path(home)
+    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
+    given = {name: defaults[name] if value is None else value for name, value in given.items()}
     _current = dataclasses.replace(_current, **given)
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raise unless *value* is None, True or False."""
+    if value is not None and not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {type(value).__name__}.")
 
 
 def check_text(name: str, value: object) -> None:
@@ -151,9 +161,9 @@ def check_text(name: str, value: object) -> None:
         raise ValueError(f"{name} is empty. Leave it out, or give a text.")
 
 
-def check_seconds(name: str, value: object, *, zero: bool = True) -> None:
-    """Raise unless *value* is None or a usable number of seconds."""
-    if value is None:
+def check_seconds(name: str, value: object, *, zero: bool = True, none: bool = True) -> None:
+    """Raise unless *value* is None, if that is allowed, or a usable number of seconds."""
+    if value is None and none:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}.")

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .boundary import quietly
-from .plain import describe_error
+from .describe import describe_error
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,7 +55,8 @@ class ToolCall:
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def __enter__(self) -> ToolCall:
-        self._run.add_tool(self)
+        with quietly("record a tool call"):
+            self._run.add_tool(self)
         self._started = time.perf_counter()
         return self
 

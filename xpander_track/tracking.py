@@ -12,10 +12,11 @@ from .capture import Parameters
 from .current import current_run, is_here
 from .opening import Call, OpenRun, Options
 from .run import NO_RUN
+from .tool_call import ToolCall
 from .wrapping import function_of, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable
     from types import FrameType, TracebackType
 
     from .platform import Configuration
@@ -168,7 +169,7 @@ class TrackedTask:
     ) -> None:
         opened = self._innermost()
         opened.close(error)
-        opened.wait()
+        opened.wait(error)
 
     async def __aenter__(self) -> Run:
         return self.__enter__()
@@ -178,7 +179,7 @@ class TrackedTask:
     ) -> None:
         opened = self._innermost()
         opened.close(error)
-        await opened.await_()
+        await opened.await_(error)
 
     def __call__(self, function: F) -> F:
         """Decorate *function*: each call of it is a run."""
@@ -187,7 +188,9 @@ class TrackedTask:
 
     def _innermost(self) -> OpenRun:
         """The run to leave: entered last by this task or thread, else (left elsewhere than entered) the last of all."""
-        here = [opened for opened in self._open if is_here(opened.stack)]
+        here: list[OpenRun] = []
+        with quietly("tell which run to leave"):
+            here = [opened for opened in self._open if is_here(opened.stack)]
         opened = (here or self._open)[-1]
         self._open.remove(opened)
         return opened
@@ -209,19 +212,19 @@ def _track(options: Options, function: Any) -> Any:
             returned = call(*args, **kwargs)
         except BaseException as error:
             opened.close(error)
+            opened.wait(error)
             raise
         opened.close(None, returned)
         opened.wait()
         return returned
 
-    async def drive(
-        coroutine: Coroutine[Any, Any, Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    async def drive(coroutine: Awaitable[Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         opened = begin(instance, args, kwargs)
         try:
             returned = await coroutine
         except BaseException as error:
             opened.close(error)
+            await opened.await_(error)
             raise
         opened.close(None, returned)
         await opened.await_()
@@ -236,14 +239,13 @@ def _track_tool(name: str | None, function: Any) -> Any:
     called = name or str(getattr(target, "__name__", type(target).__name__))
     is_static = isinstance(function, staticmethod)
 
-    def begin(instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        run = current_run()
-        if run is NO_RUN:
-            return NO_RUN.tool(called)
-        arguments = None
-        with quietly("record a tool's arguments"):
-            arguments = parameters.bind(args, kwargs, bound=instance is not None and not is_static)
-        return run.tool(called, arguments)
+    def begin(instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolCall:
+        tool = ToolCall(NO_RUN, called)
+        with quietly("record a tool call"):
+            run = current_run()
+            if run is not NO_RUN:
+                tool = run.tool(called, parameters.bind(args, kwargs, bound=instance is not None and not is_static))
+        return tool
 
     def around(call: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with begin(instance, args, kwargs) as tool:
@@ -251,9 +253,7 @@ def _track_tool(name: str | None, function: Any) -> Any:
             tool.set_result(returned)
         return returned
 
-    async def drive(
-        coroutine: Coroutine[Any, Any, Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    async def drive(coroutine: Awaitable[Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with begin(instance, args, kwargs) as tool:
             returned = await coroutine
             tool.set_result(returned)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
 import wrapt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator
 
 
 def wrapped(
@@ -28,7 +31,7 @@ def wrapped(
 
     def around_async(call: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # The user's function is called first: a wrong call raises here and now, as it does without us.
-        driven: Any = drive(call(*args, **kwargs), instance, args, kwargs)
+        driven: Any = drive(_Coroutine(call(*args, **kwargs)), instance, args, kwargs)
         driven.__name__, driven.__qualname__ = target.__name__, target.__qualname__
         return driven
 
@@ -49,6 +52,21 @@ def function_of(decorator: str, function: object) -> Any:
     return target
 
 
+class _Coroutine:
+    """The user's coroutine, to be awaited once. If that never happens, only the one around it says so."""
+
+    __slots__ = ("_coroutine",)
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._coroutine.__await__()
+
+    def __del__(self) -> None:
+        self._coroutine.close()
+
+
 if TYPE_CHECKING:
     _BoundFunctionWrapper = wrapt.BoundFunctionWrapper[..., Any]
     _FunctionWrapper = wrapt.FunctionWrapper[..., Any]
@@ -57,16 +75,36 @@ else:
 
 
 class _BoundWrapped(_BoundFunctionWrapper):
-    """A decorated method, bound: pickled as the method itself is."""
+    """A wrapped method, bound: it is pickled and copied as the method itself is."""
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        receiver = getattr(self.__wrapped__, "__self__", None)
+        return self if receiver is None else getattr(copy.deepcopy(receiver, memo), self.__name__)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.__wrapped__.__reduce_ex__(protocol)
+        receiver = getattr(self.__wrapped__, "__self__", None)
+        if receiver is not None:
+            return getattr, (receiver, self.__name__)
+        return _named, (self.__module__, self.__qualname__)
 
 
 class _Wrapped(_FunctionWrapper):
-    """A decorated function. Like any function, it is pickled and copied by reference."""
+    """A wrapped function. Like any function, it is pickled and copied by reference."""
 
     __bound_function_wrapper__ = _BoundWrapped
 
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.__wrapped__.__qualname__
+        return self.__qualname__
+
+
+def _named(module: str, qualname: str) -> Any:
+    return functools.reduce(getattr, qualname.split("."), importlib.import_module(module))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..boundary import logger, quietly, say_once, trouble
 from ..platform import loop
-from .journal import Journal, dead_journals, is_alive
+from .journal import Journal, dead_journals, is_alive, set_aside
 from .lane import Lane
 from .receipt import Receipt, Ticket
 from .report import Report
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .destination import Destination
+    from .store import Waiting
 
 # Ends of runs that come within this many seconds are recorded together.
 _GATHER = 0.005
@@ -82,9 +83,12 @@ class Dispatcher:
         """Take *report*: when this returns, it survives the process. Sending it is for later."""
         for destination in destinations:
             self._destinations[destination.key] = destination
-        error = self.journal.append(report.to_json())
-        if error is not None:
-            say_once("journal", "Runs cannot be written to disk (%s): they are delivered from memory.", error)
+        line = self.journal.append(report.to_json())
+        ticket = self._tickets.get(report.id)
+        if ticket is not None:
+            ticket.line = line
+        if self.journal.problem is not None:
+            _say_memory(self.journal.problem)
         self.wake()
 
     def follow(self, run_id: str, destination: Destination) -> Ticket:
@@ -133,7 +137,7 @@ class Dispatcher:
         self._collect()
         for lane in self._lanes.values():
             lane.hurry()
-        while not all(lane.is_idle or (give_up and lane.is_stuck) for lane in self._lanes.values()):
+        while self._unrecorded or not all(lane.is_idle or (give_up and lane.is_stuck) for lane in self._lanes.values()):
             self.changed.clear()
             left = until - time.monotonic()
             if left <= 0:
@@ -156,8 +160,9 @@ class Dispatcher:
                 self.journal.close()
         return flushed
 
-    def settled(self, report: Report, receipt: Receipt) -> None:
-        """A delivery of *report* came out as *receipt* says."""
+    def settled(self, waiting: Waiting, receipt: Receipt) -> None:
+        """A delivery came out as *receipt* says."""
+        report = waiting.report
         if receipt.state == "delivered":
             self.delivered += report.stage == "ended"
         elif receipt.state == "rejected":
@@ -168,7 +173,8 @@ class Dispatcher:
                 receipt.where, receipt.reason, report.id,
             )  # fmt: skip
         ticket = self._tickets.get(report.id)
-        if ticket is not None and (receipt.state == "pending" or report.stage == "ended"):
+        is_earlier = ticket is not None and waiting.owner == self.journal.owner and waiting.line < ticket.line
+        if ticket is not None and not is_earlier and (receipt.state == "pending" or report.stage == "ended"):
             ticket.update(receipt)
 
     def _stop(self) -> None:
@@ -210,16 +216,15 @@ class Dispatcher:
         if self._collecting is not None:
             self._collecting.cancel()
             self._collecting = None
-        assert self.store is not None
         try:
             self._record()  # What could not be recorded before.
             while lines := self.journal.read():
-                self._unrecorded = _entries(lines)
+                self._unrecorded = entries(lines, self._home)
                 self._record()
-        except (OSError, sqlite3.Error) as error:
-            # The lines are in the journal still, or in memory: they are tried again.
+        except Exception as error:  # noqa: BLE001  # whatever it is: the lines are kept, and tried again
             trouble("record finished runs in the history", error)
             self._collecting = asyncio.get_running_loop().call_later(_RETRY_STORE, self._collect)
+        self.changed.set()
         self._open_lanes()
         for lane in self._lanes.values():
             lane.look()
@@ -227,7 +232,12 @@ class Dispatcher:
     def _record(self) -> None:
         assert self.store is not None
         if self._unrecorded:
-            self.store.record(self.journal.owner, self._unrecorded)
+            try:
+                self.store.record(self.journal.owner, self._unrecorded)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                self.store.record(self.journal.owner, self._unrecorded)  # It was damaged, and is a new one now.
             self._unrecorded = []
             if self._home is not None:  # Else the journal is the only safe place there is.
                 self.journal.forget()
@@ -263,25 +273,34 @@ def adopt(store: Store, home: Path, *, but: str = "") -> None:
     """Record what the journals of dead processes in *home* hold; what they had not ended was interrupted."""
     for dead in dead_journals(home / "journal", but):
         for lines in dead.lines():
-            store.record(dead.owner, _entries(lines))
+            store.record(dead.owner, entries(lines, home))
         store.interrupt(dead.owner)
         dead.remove()
+
+
+def entries(lines: list[bytes], home: Path | None) -> list[tuple[int, Report]]:
+    """What the lines of a journal say; those that cannot be read are kept in a file in *home*."""
+    found: list[tuple[int, Report]] = []
+    unreadable: list[bytes] = []
+    for line in lines:
+        number, _, report = line.partition(b" ")
+        try:
+            found.append((int(number), Report.from_json(report)))
+        except ValueError:
+            unreadable.append(line)
+    if unreadable:
+        kept = None if home is None else set_aside(home / "journal", unreadable)
+        logger.error("%d lines of a journal cannot be read; they are kept in %s.", len(unreadable), kept)
+    return found
 
 
 def _journal(home: Path | None) -> Journal:
     try:
         return Journal(None if home is None else home / "journal")
     except OSError as error:
-        say_once("journal", "Runs cannot be written to disk (%s): they are delivered from memory.", error)
+        _say_memory(error)
         return Journal(None)
 
 
-def _entries(lines: list[bytes]) -> list[tuple[int, Report]]:
-    entries: list[tuple[int, Report]] = []
-    for line in lines:
-        number, _, report = line.partition(b" ")
-        try:
-            entries.append((int(number), Report.from_json(report)))
-        except ValueError as error:
-            logger.error("A damaged line of a journal was passed over: %s.", error)
-    return entries
+def _say_memory(error: OSError) -> None:
+    say_once("journal", "Runs cannot be written to disk (%s): they are delivered from memory.", error)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SUFFIX = ".jsonl"
+_UNREADABLE = "unreadable.jsonl"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _BATCH = 8 * 1024 * 1024
 # Lines that could not be written wait in memory, up to this many bytes; beyond, the oldest is dropped and counted.
@@ -44,29 +45,30 @@ class Journal:
         # Re-entrant: a finalizer that runs inside of append() may end a run of its own.
         self._lock = threading.RLock()
         self.owner = ""
+        self.problem: OSError | None = None
         self.dropped = 0
         self._open()
 
-    def append(self, report: bytes) -> OSError | None:
+    def append(self, report: bytes) -> int:
         """
-        Write down *report* as a line, numbered, on disk or else in memory.
+        Write down *report* as a line, on disk or else in memory; its number.
 
-        What kept it from the disk is given back, not raised.
+        What kept it from the disk is in ``problem``, not raised.
         """
         with self._lock:
             self._lines += 1
             line = b"%d %b\n" % (self._lines, report)
-            if self._folder is None:
-                self._remember(line)
-                return None
             try:
-                if self._file is None:
-                    self._open()
-                self._write(line)
+                if self._folder is None:
+                    self._remember(line)
+                else:
+                    if self._file is None:
+                        self._open()
+                    self._write(line)
             except OSError as error:
+                self.problem = error
                 self._remember(line)
-                return error
-            return None
+            return self._lines
 
     def read(self) -> list[bytes]:
         """The complete lines since the last ``read``, about 8 MiB at a time; to be followed by ``forget``."""
@@ -104,10 +106,15 @@ class Journal:
     def _open(self) -> None:
         self._read_to = 0
         self.owner = f"{os.getpid()}-{random.SystemRandom().getrandbits(48):012x}"
-        if self._folder is not None:
-            path = self._folder / f"{self.owner}{_SUFFIX}"
-            self._file = os.open(path, _FLAGS | os.O_EXCL, 0o600)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+        if self._folder is None:
+            return
+        file = os.open(self._folder / f"{self.owner}{_SUFFIX}", _FLAGS | os.O_EXCL, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file).st_nlink:
+            self._file = file
+        else:  # Before we had the lock, another process took it for a dead one's, and removed it.
+            os.close(file)
+            self._open()
 
     def _write(self, line: bytes) -> None:
         assert self._file is not None
@@ -169,6 +176,17 @@ def dead_journals(folder: Path, but: str) -> Iterator[DeadJournal]:
                 yield journal
         finally:
             journal.close()
+
+
+def set_aside(folder: Path, lines: list[bytes]) -> Path:
+    """Keep *lines* that cannot be read, in a file beside; which one."""
+    path = folder.parent / _UNREADABLE
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, b"".join(lines))
+    finally:
+        os.close(file)
+    return path
 
 
 def is_alive(folder: Path, owner: str) -> bool:

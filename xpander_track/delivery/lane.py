@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ..boundary import logger, quietly, trouble
+from ..boundary import logger, trouble
 from .destination import Postponed, Rejected
 from .receipt import Receipt
-from .store import Outcome, Waiting
+from .store import Outcome
 
 if TYPE_CHECKING:
     from .destination import Destination
     from .dispatcher import Dispatcher
+    from .store import Waiting
 
 # Enough for a backlog at an ordinary distance; the client looks at every idle connection before each request.
 _WIDTH = 10
@@ -24,8 +26,9 @@ _FETCH = 64
 _BASE = 0.5
 _CAP = 30.0
 _MAX_ASKED = 300.0  # of a Retry-After
-# While a destination fails, a new run makes us try again, if the last try was longer ago than this.
+# While a destination fails, a new run makes us try again, if the last failure is longer ago than this.
 _EAGER = 3.0
+_RETRY_STORE = 1.0
 _SAY_EVERY = 60.0
 
 
@@ -43,16 +46,17 @@ class Lane:
         self._dispatcher = dispatcher
         self._queue: deque[Waiting] = deque()
         self._in_flight: dict[int, asyncio.Task[None]] = {}
-        self._outcomes: list[Outcome] = []
+        self._outcomes: dict[int, Outcome] = {}  # By run; not yet written down.
+        self._is_empty = False  # The store had nothing more, when last asked.
+        self._is_proven = False  # The last delivery to end has arrived.
         self._failures = 0
-        self._is_proven = False
         self._failed_at = 0.0
-        self._not_before = 0.0
-        self._asked_until = 0.0
-        self._said_at = 0.0
-        self._is_empty = False
-        self._work = asyncio.Event()
-        self._again = asyncio.Event()
+        self._not_before = 0.0  # Our own backoff, which somebody who waits may cut short.
+        self._asked_until = 0.0  # The destination's wish, which nobody may.
+        self._is_eager = False
+        self._said_at: float | None = None
+        self._is_stopped = False
+        self._wake = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     @property
@@ -67,15 +71,19 @@ class Lane:
 
     @property
     def is_stuck(self) -> bool:
-        """The last deliveries have failed, and none is being tried."""
-        return self._failures > 0 and not self._in_flight and not self._again.is_set()
+        """Nothing is under way, and nothing will be for a while."""
+        return not self._in_flight and self._pause_left() > 0
 
     def look(self) -> None:
         """There may be something new in the store."""
         self._is_empty = False
-        self._work.set()
-        if time.monotonic() - self._failed_at > _EAGER:
-            self._again.set()
+        self._is_eager |= time.monotonic() - self._failed_at > _EAGER
+        self._wake.set()
+
+    def hurry(self) -> None:
+        """Somebody waits: try now, unless the destination has asked for a pause."""
+        self._is_eager = True
+        self.look()
 
     def serve(self, destination: Destination) -> None:
         """The same place, with today's credentials: what the earlier ones were told does not hold for these."""
@@ -84,58 +92,61 @@ class Lane:
             self._asked_until = 0.0
             self.hurry()
 
-    def hurry(self) -> None:
-        """Somebody waits: try now, unless the destination has asked for a pause."""
-        self.look()
-        self._again.set()
+    def commit(self) -> None:
+        """Write down what came of deliveries; what cannot be written is kept, and tried again."""
+        if not self._outcomes or self._dispatcher.store is None:
+            return
+        try:
+            self._dispatcher.store.settle(self.destination.key, self._outcomes.values())
+        except Exception as error:  # noqa: BLE001  # the disk's trouble, or ours: the lane goes on
+            trouble("record what was delivered", error)
+        else:
+            self._outcomes = {}
 
     def stop(self) -> None:
         """Deliver no more."""
+        self._is_stopped = True
         for task in (self._task, *self._in_flight.values()):
             task.cancel()
 
-    def commit(self) -> None:
-        """Write down what came of deliveries."""
-        if self._outcomes and self._dispatcher.store is not None:
-            outcomes, self._outcomes = self._outcomes, []
-            with quietly("record what was delivered"):
-                self._dispatcher.store.settle(self.destination.key, outcomes)
-
     async def _run(self) -> None:
         while True:
-            self._work.clear()
+            self._wake.clear()
+            pause = self._pause_left()
             try:
-                await self._pause()
-                while len(self._in_flight) < (_WIDTH if self._is_proven else 1):
-                    waiting = self._next()
-                    if waiting is None:
-                        break
-                    task = asyncio.create_task(self._deliver(waiting))
-                    self._in_flight[waiting.run] = task
+                if pause <= 0:
+                    self._is_eager = False
+                    self._begin_some()
             except Exception as error:  # noqa: BLE001  # whatever it is, the lane goes on
                 trouble(f"deliver runs to {self.destination.where}", error)
-                self._failed(None, time.monotonic(), None)
+                self._failed(type(error).__name__, time.monotonic(), None)
+                pause = self._pause_left()
             self._dispatcher.changed.set()
-            await self._work.wait()
+            until_then = pause if pause > 0 else _RETRY_STORE if self._outcomes else None
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), until_then)
 
-    async def _pause(self) -> None:
-        """Until the destination may be tried again."""
-        while self._failures and (left := self._not_before - time.monotonic()) > 0:
-            self._again.clear()
-            try:
-                await asyncio.wait_for(self._again.wait(), left)
-            except asyncio.TimeoutError:
-                return
-            if time.monotonic() >= self._asked_until:
+    def _pause_left(self) -> float:
+        """Seconds until the destination may be tried; 0 or less: now."""
+        until = self._asked_until
+        if self._failures and not self._is_eager:
+            until = max(until, self._not_before)
+        return until - time.monotonic()
+
+    def _begin_some(self) -> None:
+        while len(self._in_flight) < (_WIDTH if self._is_proven else 1):
+            waiting = self._next()
+            if waiting is None:
                 break
-        self._again.clear()
+            self._in_flight[waiting.run] = asyncio.create_task(self._deliver(waiting))
 
     def _next(self) -> Waiting | None:
         store = self._dispatcher.store
         if not self._queue and store is not None:
             self.commit()
-            found = store.waiting(self._dispatcher.journal.owner, self.destination.key, _FETCH + len(self._in_flight))
-            self._queue.extend(waiting for waiting in found if waiting.run not in self._in_flight)
+            busy = self._in_flight.keys() | self._outcomes.keys()
+            found = store.waiting(self._dispatcher.journal.owner, self.destination.key, _FETCH + len(busy))
+            self._queue.extend(waiting for waiting in found if waiting.run not in busy)
             self._is_empty = not self._queue
         return self._queue.popleft() if self._queue else None
 
@@ -145,8 +156,8 @@ class Lane:
         task_json = None
         try:
             task = await self.destination.deliver(waiting.report)
-            receipt = Receipt("delivered", where, task=task)
             task_json = None if task is None else task.model_dump_json(exclude_defaults=True)
+            receipt = Receipt("delivered", where, task=task)
             self._succeeded()
         except Rejected as rejected:
             receipt = Receipt("rejected", where, rejected.reason)
@@ -154,15 +165,17 @@ class Lane:
         except Postponed as postponed:
             receipt = Receipt("pending", where, postponed.reason)
             self._failed(postponed.reason, started, postponed.after)
-        except Exception as error:  # noqa: BLE001  # a bug of ours must not stop the lane
+        except BaseException as error:  # A bug of ours, or of a destination's, must not stop the lane.
+            if self._is_stopped:
+                raise
             trouble(f"deliver a run to {where}", error)
             receipt = Receipt("pending", where, f"{type(error).__name__} in xpander_track")
             self._failed(receipt.reason, started, None)
-        self._outcomes.append(Outcome(waiting.run, waiting.version, receipt.state, receipt.reason, task_json))
+        self._outcomes[waiting.run] = Outcome(waiting.run, waiting.version, receipt.state, receipt.reason, task_json)
         del self._in_flight[waiting.run]
-        self._dispatcher.settled(waiting.report, receipt)
-        self._dispatcher.changed.set()
-        self._work.set()
+        self._is_empty = False  # It may wait again, or a newer version of it.
+        self._dispatcher.settled(waiting, receipt)
+        self._wake.set()
 
     def _succeeded(self) -> None:
         if self._failures:
@@ -170,20 +183,20 @@ class Lane:
         self._failures = 0
         self._is_proven = True
 
-    def _failed(self, reason: str | None, started: float, asked: float | None) -> None:
+    def _failed(self, reason: str, started: float, asked: float | None) -> None:
         """Back off. Deliveries that were under way together fail together: that is one failure."""
         now = time.monotonic()
         if started >= self._failed_at or not self._failures:
             self._failures += 1
+            pause = random.uniform(0, min(_CAP, _BASE * 2 ** min(self._failures, 10)))  # noqa: S311  # no secret
+            self._not_before = now + pause
+        if asked is not None:
+            self._asked_until = max(self._asked_until, now + min(asked, _MAX_ASKED))
         self._failed_at = now
         self._is_proven = False
-        if asked is None:
-            self._not_before = now + random.uniform(0, min(_CAP, _BASE * 2**self._failures))  # noqa: S311  # no secret
-        else:
-            self._not_before = self._asked_until = now + min(asked, _MAX_ASKED)
         # What is at the head has failed: let the least tried go first next time.
         self._queue.clear()
-        if now - self._said_at > _SAY_EVERY or not self._said_at:
+        if self._said_at is None or now - self._said_at > _SAY_EVERY:
             self._said_at = now
             logger.warning(
                 "Runs cannot be delivered to %s now (%s): they are kept and tried again.",

@@ -51,7 +51,7 @@ def flush(timeout: float = FLUSH_TIMEOUT) -> Flushed:
     Returns:
         What has become of this process's runs. ``pending`` ones are not lost: they are kept and sent later.
     """
-    settings.check_seconds("timeout", timeout)
+    settings.check_seconds("timeout", timeout, none=False)
     if _dispatcher is None or _is_shut_down:
         return Flushed()
     return _wait(_dispatcher.drain(timeout, give_up=False), timeout)
@@ -59,7 +59,7 @@ def flush(timeout: float = FLUSH_TIMEOUT) -> Flushed:
 
 async def aflush(timeout: float = FLUSH_TIMEOUT) -> Flushed:
     """``flush`` for asynchronous code."""
-    settings.check_seconds("timeout", timeout)
+    settings.check_seconds("timeout", timeout, none=False)
     if _dispatcher is None or _is_shut_down:
         return Flushed()
     return await loop.acall(_dispatcher.drain(timeout, give_up=False))
@@ -75,7 +75,7 @@ def shutdown(timeout: float = FLUSH_TIMEOUT) -> Flushed:
         timeout: Seconds, at most. A destination that fails is not tried again.
     """
     global _is_shut_down  # noqa: PLW0603
-    settings.check_seconds("timeout", timeout)
+    settings.check_seconds("timeout", timeout, none=False)
     if _dispatcher is None or _is_shut_down:
         return Flushed()
     _is_shut_down = True

@@ -37,11 +37,16 @@ _lock = threading.Lock()
 
 
 class Ticket:
-    """Follows one report. The dispatcher settles it; whoever holds it may look, or wait."""
+    """
+    Follows one report. The dispatcher settles it; whoever holds it may look, or wait.
 
-    __slots__ = ("__weakref__", "_receipt", "_waiters")
+    ``line`` is the number of that report in the journal: what becomes of earlier ones with its id is not its concern.
+    """
+
+    __slots__ = ("__weakref__", "_receipt", "_waiters", "line")
 
     def __init__(self, receipt: Receipt) -> None:
+        self.line = 0
         self._receipt = receipt
         self._waiters: list[Future[Receipt]] = []
 

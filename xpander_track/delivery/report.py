@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
+from pydantic import ConfigDict, TypeAdapter
 from pydantic_core import to_json
-
-if TYPE_CHECKING:
-    from ..plain import Json
 
 Stage: TypeAlias = Literal["started", "progress", "ended"]
 Ending: TypeAlias = Literal["completed", "failed", "cancelled", "timed_out", "stopped_early", "interrupted"]
@@ -40,6 +38,9 @@ class Report:
         destinations: Keys of where it goes.
     """
 
+    # What has more fields is of a newer version, and is left to it.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     id: str
     stage: Stage
     agent_id: str | None
@@ -50,7 +51,7 @@ class Report:
     duration: float | None = None
     input: str | None = None
     result: str | None = None
-    llm_response: Json = None
+    llm_response: Any = None
     tokens: dict[str, int | None] | None = None
     used_tools: list[str] = dataclasses.field(default_factory=list[str])
     tool_calls: list[dict[str, Any]] = dataclasses.field(default_factory=list[dict[str, Any]])
@@ -72,7 +73,9 @@ class Report:
         Raises:
             ValueError: It is not one of ours.
         """
-        try:
-            return cls(**json.loads(text))
-        except TypeError as error:
-            raise ValueError(f"not a report: {error}") from None
+        return _adapter().validate_json(text)
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Report]:
+    return TypeAdapter(Report)

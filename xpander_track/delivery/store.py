@@ -108,10 +108,12 @@ class Figures:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A delivery to be made: of this version of the run."""
+    """A delivery to be made: of this version of the run, which is that line of its owner's journal."""
 
     run: int
     version: int
+    owner: str
+    line: int
     report: Report
 
 
@@ -182,19 +184,28 @@ class Store:
 
     def waiting(self, owner: str, destination: str, limit: int) -> list[Waiting]:
         """The next deliveries to make: the least tried first, in the order of their runs."""
-        with _in_use:
-            rows = self._db.execute(
-                "SELECT run, version, report FROM deliveries JOIN runs ON run = seq"
+        with self._using() as db:
+            rows = db.execute(
+                "SELECT run, version, runs.owner, line, report FROM deliveries JOIN runs ON run = seq"
                 " WHERE deliveries.owner = ? AND destination = ? AND state = 'pending'"
                 " ORDER BY attempts, run LIMIT ?",
                 (owner, destination, limit),
             ).fetchall()
-        return [Waiting(run, version, Report.from_json(report)) for run, version, report in rows]
+        waiting: list[Waiting] = []
+        unreadable: list[Outcome] = []
+        for run, version, of, line, report in rows:
+            try:
+                waiting.append(Waiting(run, version, of, line, Report.from_json(report)))
+            except ValueError:  # noqa: PERF203  # one bad row must not hold up the others
+                unreadable.append(Outcome(run, version, "rejected", "its record cannot be read"))
+        if unreadable:
+            self.settle(destination, unreadable)
+        return waiting
 
     def count_waiting(self, owner: str, destination: str | None = None) -> int:
         """How many deliveries of *owner* are to be made, to one destination or to any."""
-        with _in_use:
-            row = self._db.execute(
+        with self._using() as db:
+            row = db.execute(
                 "SELECT count(*) FROM deliveries WHERE state = 'pending' AND owner = ? AND ? IN (destination, '')",
                 (owner, destination or ""),
             ).fetchone()
@@ -202,16 +213,16 @@ class Store:
 
     def is_finished(self, owner: str) -> bool:
         """Whether *owner* has no delivery to make and no run that goes on."""
-        with _in_use:
-            row = self._db.execute("SELECT EXISTS (SELECT 1 FROM runs WHERE ending IS NULL AND owner = ?)", (owner,))
+        with self._using() as db:
+            row = db.execute("SELECT EXISTS (SELECT 1 FROM runs WHERE ending IS NULL AND owner = ?)", (owner,))
             return not row.fetchone()[0] and not self.count_waiting(owner)
 
     # --- taking over from the dead ---
 
     def owners(self, destinations: Iterable[str]) -> set[str]:
         """Who has deliveries to make to *destinations*."""
-        with _in_use:
-            rows = self._db.execute(
+        with self._using() as db:
+            rows = db.execute(
                 "SELECT DISTINCT owner FROM deliveries WHERE state = 'pending'"
                 " AND destination IN (SELECT value FROM json_each(?))",
                 (json.dumps(list(destinations)),),
@@ -247,28 +258,28 @@ class Store:
 
     def runs(self, *, agent_id: str | None = None, limit: int | None = None) -> list[Recorded]:
         """The newest runs first."""
-        with _in_use:
-            rows = self._db.execute(
+        with self._using() as db:
+            rows = db.execute(
                 "SELECT seq, report FROM runs WHERE ? IN (agent_id, '') ORDER BY seq DESC LIMIT ?",
                 (agent_id or "", -1 if limit is None else limit),
             ).fetchall()
-            return [Recorded(Report.from_json(text), self._deliveries(seq)) for seq, text in rows]
+            return [Recorded(Report.from_json(text), _deliveries(db, seq)) for seq, text in rows]
 
     def find(self, prefix: str) -> list[Recorded]:
         """The run with this id; else those (ten at most) whose id begins with it."""
-        with _in_use:
-            rows = self._db.execute("SELECT seq, report FROM runs WHERE id = ?", (prefix,)).fetchall()
+        with self._using() as db:
+            rows = db.execute("SELECT seq, report FROM runs WHERE id = ?", (prefix,)).fetchall()
             if not rows and prefix:
-                rows = self._db.execute(
+                rows = db.execute(
                     "SELECT seq, report FROM runs WHERE substr(id, 1, ?) = ? ORDER BY seq DESC LIMIT 10",
                     (len(prefix), prefix),
                 ).fetchall()
-            return [Recorded(Report.from_json(text), self._deliveries(seq)) for seq, text in rows]
+            return [Recorded(Report.from_json(text), _deliveries(db, seq)) for seq, text in rows]
 
     def figures(self) -> list[Figures]:
         """Of each run what statistics are made of."""
-        with _in_use:
-            rows = self._db.execute(
+        with self._using() as db:
+            rows = db.execute(
                 "SELECT agent_id, ending, duration, json_extract(report, '$.tokens.prompt_tokens'),"
                 " json_extract(report, '$.tokens.completion_tokens') FROM runs ORDER BY seq"
             ).fetchall()
@@ -284,7 +295,11 @@ class Store:
             " name = excluded.name, started_at = excluded.started_at, ending = excluded.ending,"
             " duration = excluded.duration, report = excluded.report, owner = excluded.owner, line = excluded.line,"
             " version = version + 1"
-            " WHERE owner <> excluded.owner OR line < excluded.line"
+            " WHERE (owner <> excluded.owner OR line < excluded.line)"
+            # An end stands, whatever is heard of the same run later; a new run with its id begins when it is delivered.
+            " AND (excluded.stage = 'ended' OR ending IS NULL OR excluded.started_at > started_at)"
+            " AND (excluded.stage <> 'started' OR NOT EXISTS"
+            " (SELECT 1 FROM deliveries WHERE run = seq AND state = 'pending'))"
             " RETURNING seq",
             (
                 report.id, report.stage, report.agent_id, report.name, report.started_at, report.ending,
@@ -299,25 +314,31 @@ class Store:
             [(row[0], destination, owner) for destination in report.destinations],
         )
 
-    def _deliveries(self, seq: int) -> list[Delivery]:
-        rows = self._db.execute(
-            "SELECT destination, state, attempts, reason, task FROM deliveries WHERE run = ?", (seq,)
-        ).fetchall()
-        return [
-            Delivery(destination, state, attempts, reason, json.loads(task) if task else None)
-            for destination, state, attempts, reason, task in rows
-        ]
+    @contextmanager
+    def _using(self) -> Generator[sqlite3.Connection]:
+        """The database, for us alone; found to be damaged, it is put aside, and the next use begins a new one."""
+        with _in_use:
+            try:
+                yield self._db
+            except sqlite3.DatabaseError as error:
+                if type(error) is sqlite3.DatabaseError and self._path is not None:  # Its subclasses: other troubles.
+                    self.close()
+                    self._put_aside(error)
+                    self._db = self._connect()
+                    _connections.add(self._db)
+                raise
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
-        with _in_use:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._using() as db:
+            db.execute("BEGIN IMMEDIATE")
             try:
-                yield self._db
+                yield db
+                db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def _connect(self) -> sqlite3.Connection:
         if self._path is not None:
@@ -352,6 +373,14 @@ class Store:
         for suffix in ("-wal", "-shm"):
             self._path.with_name(FILE + suffix).unlink(missing_ok=True)
         say_once("damaged store", "The run history cannot be read (%s): it was put aside as %s.", error, aside)
+
+
+def _deliveries(db: sqlite3.Connection, seq: int) -> list[Delivery]:
+    rows = db.execute("SELECT destination, state, attempts, reason, task FROM deliveries WHERE run = ?", (seq,))
+    return [
+        Delivery(destination, state, attempts, reason, json.loads(task) if task else None)
+        for destination, state, attempts, reason, task in rows
+    ]
 
 
 def _check_version(version: int, path: Path | None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ..platform import AnswerUnreadable, MissingApiKey, ModuleException, NotSent, Task, Unreachable
 from .destination import Postponed, Rejected
@@ -33,7 +33,7 @@ class ToPlatform:
     """
 
     def __init__(self, configuration: Configuration) -> None:
-        self.where = re.sub(r"//[^/@]*@", "//", configuration.base_url.rstrip("/"))
+        self.where = _without_secrets(configuration.base_url)
         self.key = f"platform {self.where} {configuration.organization_id or '-'}"
         self.configuration = configuration.model_copy(update={"timeout": min(configuration.timeout, _MAX_TIMEOUT)})
 
@@ -42,44 +42,25 @@ class ToPlatform:
         if report.agent_id is None:
             raise Rejected("no agent id: give agent_id to the run or to configure(), or set XPANDER_AGENT_ID")
         try:
-            return await self._post(report, with_response=True)
-        except AnswerUnreadable:
-            return None  # 2xx: it is stored.
-        except MissingApiKey as error:
-            raise Postponed(_cause(error), after=_REFUSED_KEY_PAUSE) from None
-        except Unreachable as error:
-            raise Postponed(_cause(error)) from None
-        except NotSent as error:
-            raise Rejected(_cause(error)) from None
+            return await self._post(report, report.llm_response)
         except ModuleException as error:
-            return await self._answered(error, report)
-
-    async def _answered(self, error: ModuleException, report: Report) -> Task | None:
-        status = error.status_code
-        if status == _CONFLICT:
-            return None
-        if status in _CREDENTIALS:
-            raise Postponed(f"the API key was refused (HTTP {status})", after=_REFUSED_KEY_PAUSE)
-        # A redirect is a proxy's or a portal's word, not the platform's.
-        if status in _PASSING or status // 100 in {3, 5}:
-            raise Postponed(f"HTTP {status}", after=error.retry_after)
-        if status == _TOO_LARGE and report.llm_response is not None:
+            problem = error
+        if problem.status_code == _TOO_LARGE and report.llm_response is not None:
             try:
-                return await self._post(report, with_response=False)
-            except AnswerUnreadable:
-                return None
-            except ModuleException as again:
-                if again.status_code != _TOO_LARGE:
-                    raise Postponed(_cause(again), after=again.retry_after) from None
-        raise Rejected(f"HTTP {status}: {error.description[:_MAX_REASON]}")
+                return await self._post(report, None)
+            except ModuleException as error:
+                problem = error
+        if isinstance(problem, AnswerUnreadable) or problem.status_code == _CONFLICT:
+            return None  # It is stored.
+        raise _judged(problem)
 
-    async def _post(self, report: Report, *, with_response: bool) -> Task:
+    async def _post(self, report: Report, llm_response: object) -> Task:
         return await Task.areport_external_task(
             configuration=self.configuration,
             agent_id=report.agent_id,
             id=report.id,
             input=report.input,
-            llm_response=report.llm_response if with_response else None,
+            llm_response=llm_response,
             tokens=report.tokens,  # type: ignore[arg-type]  # a dict with the keys of Tokens is accepted
             is_success=report.is_success,
             result=report.result,
@@ -88,5 +69,26 @@ class ToPlatform:
         )
 
 
-def _cause(error: ModuleException) -> str:
-    return error.description.rpartition("Failed to report external task - ")[2][:_MAX_REASON]
+def _judged(problem: ModuleException) -> Postponed | Rejected:
+    """Whether what failed by *problem* may work later."""
+    cause = problem.description.rpartition("Failed to report external task - ")[2][:_MAX_REASON]
+    status = problem.status_code
+    if isinstance(problem, MissingApiKey):
+        return Postponed(cause, after=_REFUSED_KEY_PAUSE)
+    if isinstance(problem, Unreachable):
+        return Postponed(cause)
+    if isinstance(problem, NotSent):
+        return Rejected(cause)
+    if status in _CREDENTIALS:
+        return Postponed(f"the API key was refused (HTTP {status})", after=_REFUSED_KEY_PAUSE)
+    # A redirect is a proxy's or a portal's word, not the platform's.
+    if status in _PASSING or status // 100 in {3, 5}:
+        return Postponed(f"HTTP {status}", after=problem.retry_after)
+    return Rejected(f"HTTP {status}: {cause}")
+
+
+def _without_secrets(url: str) -> str:
+    """The address without a password, a query or a fragment."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")

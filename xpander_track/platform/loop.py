@@ -8,6 +8,7 @@ loop is patched, nested or blocked. Started on first use; a forked child starts 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import threading
@@ -71,7 +72,10 @@ def get() -> asyncio.AbstractEventLoop:
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
-    loop.run_forever()
+    while True:
+        # SystemExit and KeyboardInterrupt, raised in a callback, end run_forever(); the loop is as good as before.
+        with contextlib.suppress(BaseException):
+            loop.run_forever()
 
 
 class _Loop(asyncio.SelectorEventLoop):

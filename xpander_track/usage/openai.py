@@ -23,15 +23,17 @@ def read_chat(response: object) -> Usage | None:
     part = "delta" if is_chunk else "message"
     message = field(choices[0], part) if choices else None
     usage = field(response, "usage")
+    calls = _called(message)
     return Usage(
         id=text(field(response, "id")),
         prompt_tokens=count(field(usage, "prompt_tokens")),
         completion_tokens=count(field(usage, "completion_tokens")),
         cache_read_tokens=count(fields(usage, "prompt_tokens_details", "cached_tokens")),
         cache_write_tokens=count(fields(usage, "prompt_tokens_details", "cache_write_tokens")),
-        tools=_called(message),
+        tools=tuple(calls.values()),
         text=text(field(message, "content")) or text(field(message, "refusal")) or text(field(message, "content")),
         is_chunk=is_chunk,
+        places=tuple(calls),
     )
 
 
@@ -52,10 +54,14 @@ def read_response(response: object) -> Usage | None:
     )
 
 
-def _called(message: object) -> tuple[str, ...]:
-    calls = [field(call, "function") or field(call, "custom") for call in items(message, "tool_calls")]
-    names = [text(field(call, "name")) for call in calls] or [text(fields(message, "function_call", "name"))]
-    return tuple(name for name in names if name)
+def _called(message: object) -> dict[object, str]:
+    """The names of tool calls by their place; in a stream, only a call's first chunk has its name."""
+    names: dict[object, str | None] = {None: text(fields(message, "function_call", "name"))}
+    for position, call in enumerate(items(message, "tool_calls")):
+        place = count(field(call, "index"))
+        called = field(call, "function") or field(call, "custom")
+        names[position if place is None else place] = text(field(called, "name"))
+    return {place: name for place, name in names.items() if name}
 
 
 def _named(item: object) -> str | None:

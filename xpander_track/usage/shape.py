@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, cast
 
 
@@ -13,15 +12,17 @@ def field(value: object, name: str) -> Any:
     Only stored data is read. Properties and ``__getattr__`` are not: they may do anything, and on a mock they have an
     answer for every name.
     """
-    if isinstance(value, dict):
-        return cast("dict[str, Any]", value).get(name)
+    if issubclass(type(value), dict):
+        return cast("Any", dict).get(value, name)  # Never a subclass's own get().
     for attribute in ("__dict__", "__pydantic_extra__"):
         try:
             data = object.__getattribute__(value, attribute)
-        except AttributeError:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001, S112  # It has none, or a property of that name that raises.
             continue
-        if isinstance(data, Mapping) and name in data:
-            return cast("Mapping[str, Any]", data)[name]
+        if type(data) is dict and name in data:
+            return cast("dict[str, Any]", data)[name]
     return None
 
 
@@ -35,12 +36,12 @@ def fields(value: object, *names: str) -> Any:
 def items(value: object, name: str) -> list[Any]:
     """The part *name*, if it is a list; else no items."""
     found = field(value, name)
-    return found if isinstance(found, list) else []  # pyright: ignore[reportUnknownVariableType]
+    return found if issubclass(type(found), list) else []  # pyright: ignore[reportUnknownVariableType]
 
 
 def text(value: object) -> str | None:
     """*value*, if it is a text."""
-    return value if isinstance(value, str) else None
+    return value if type(value) is str else None
 
 
 def count(value: object) -> int | None:

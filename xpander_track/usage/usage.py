@@ -19,6 +19,7 @@ class Usage:
         tools: Names of the tool calls that the model asked for, in order, with repeats.
         text: The visible answer.
         is_chunk: It is a part of a stream: parts with one id belong together.
+        places: Of a chunk, where in the whole response each of *tools* stands.
     """
 
     id: str | None = None
@@ -29,3 +30,4 @@ class Usage:
     tools: tuple[str, ...] = ()
     text: str | None = None
     is_chunk: bool = False
+    places: tuple[object, ...] = ()
