@@ -66,6 +66,7 @@ class Dispatcher:
         self.store: Store | None = None
         self.delivered = 0
         self.rejected = 0
+        self._ended = 0
         self._lanes: dict[str, Lane] = {}
         self._destinations: dict[str, Destination] = {}
         self._tickets: weakref.WeakValueDictionary[str, Ticket] = weakref.WeakValueDictionary()
@@ -83,6 +84,7 @@ class Dispatcher:
         """Take *report*: when this returns, it survives the process. Sending it is for later."""
         for destination in destinations:
             self._destinations[destination.key] = destination
+        self._ended += report.stage == "ended"
         line = self.journal.append(report.to_json())
         ticket = self._tickets.get(report.id)
         if ticket is not None:
@@ -113,9 +115,13 @@ class Dispatcher:
             raise
 
     def is_down(self, destination: str) -> bool:
-        """Whether the last deliveries to *destination* have failed."""
+        """Whether nothing is delivered to *destination*: the last deliveries have failed, or we have stopped."""
         lane = self._lanes.get(destination)
-        return lane is not None and lane.is_down
+        return self._is_stopped or (lane is not None and lane.is_down)
+
+    def estimate(self) -> Flushed:
+        """What has become of this process's runs, as far as can be told without asking the store."""
+        return Flushed(self.delivered, max(0, self._ended - self.delivered - self.rejected), self.rejected)
 
     def stop(self) -> None:
         """Send no more; what is posted from now on is written down, for the next process."""
@@ -148,7 +154,11 @@ class Dispatcher:
                 break
         for lane in self._lanes.values():
             lane.commit()
-        pending = self.store.count_waiting(self.journal.owner) if self.store is not None else 0
+        try:
+            pending = self.store.count_waiting(self.journal.owner) if self.store is not None else 0
+        except sqlite3.Error as error:
+            trouble("count the runs that wait", error)
+            return self.estimate()
         return Flushed(self.delivered, pending + len(self._unrecorded), self.rejected)
 
     async def leave(self, timeout: float) -> Flushed:
@@ -207,7 +217,7 @@ class Dispatcher:
         try:
             self.store = Store(self._home)
         except (OSError, sqlite3.Error, NewerStoreError) as error:
-            say_once("store", "The run history cannot be used (%s): runs are delivered from memory.", error)
+            _say_memory(error)
             self.store = Store(None)
             self._home = None
 
@@ -302,5 +312,5 @@ def _journal(home: Path | None) -> Journal:
         return Journal(None)
 
 
-def _say_memory(error: OSError) -> None:
-    say_once("journal", "Runs cannot be written to disk (%s): they are delivered from memory.", error)
+def _say_memory(error: Exception) -> None:
+    say_once("no disk", "Runs cannot be written to disk (%s): they are delivered from memory.", error)

@@ -55,7 +55,9 @@ def _temporary() -> Path:
 
 def _claim(folder: Path) -> None:
     """Make *folder* ours, readable by nobody else; or raise OSError."""
-    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    for made in [*reversed(folder.parents), folder]:  # mkdir(parents=True) would leave those to the umask.
+        if not made.exists():
+            made.mkdir(mode=_PRIVATE, exist_ok=True)
     status = folder.lstat()
     if stat.S_ISLNK(status.st_mode):
         status = folder.stat()

@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from ..boundary import logger, trouble
+from ..redaction import Redaction
 from .destination import Postponed, Rejected
 from .receipt import Receipt
 from .store import Outcome
@@ -30,6 +31,10 @@ _MAX_ASKED = 300.0  # of a Retry-After
 _EAGER = 3.0
 _RETRY_STORE = 1.0
 _SAY_EVERY = 60.0
+
+
+# An answer may repeat anything, the key of the request included.
+_SECRETS = Redaction()
 
 
 class Lane:
@@ -112,6 +117,7 @@ class Lane:
     async def _run(self) -> None:
         while True:
             self._wake.clear()
+            self.commit()
             pause = self._pause_left()
             try:
                 if pause <= 0:
@@ -156,11 +162,11 @@ class Lane:
         task_json = None
         try:
             task = await self.destination.deliver(waiting.report)
-            task_json = None if task is None else task.model_dump_json(exclude_defaults=True)
+            task_json = None if task is None else _SECRETS.text(task.model_dump_json(exclude_defaults=True))
             receipt = Receipt("delivered", where, task=task)
             self._succeeded()
         except Rejected as rejected:
-            receipt = Receipt("rejected", where, rejected.reason)
+            receipt = Receipt("rejected", where, _SECRETS.text(rejected.reason))
             self._succeeded()
         except Postponed as postponed:
             receipt = Receipt("pending", where, postponed.reason)

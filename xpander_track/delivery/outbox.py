@@ -7,17 +7,12 @@ import atexit
 import os
 import threading
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import TYPE_CHECKING
 
 from .. import settings
 from ..boundary import quietly
 from ..platform import loop
 from .dispatcher import Dispatcher, Flushed
 from .home import home
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from typing import Any
 
 FLUSH_TIMEOUT = 10.0
 # What the loop needs to answer after its own deadline.
@@ -52,17 +47,24 @@ def flush(timeout: float = FLUSH_TIMEOUT) -> Flushed:
         What has become of this process's runs. ``pending`` ones are not lost: they are kept and sent later.
     """
     settings.check_seconds("timeout", timeout, none=False)
-    if _dispatcher is None or _is_shut_down:
+    if _dispatcher is None:
         return Flushed()
-    return _wait(_dispatcher.drain(timeout, give_up=False), timeout)
+    return _dispatcher.estimate() if _is_shut_down else _wait(_dispatcher, timeout, give_up=False)
 
 
 async def aflush(timeout: float = FLUSH_TIMEOUT) -> Flushed:
     """``flush`` for asynchronous code."""
     settings.check_seconds("timeout", timeout, none=False)
-    if _dispatcher is None or _is_shut_down:
+    if _dispatcher is None:
         return Flushed()
-    return await loop.acall(_dispatcher.drain(timeout, give_up=False))
+    if _is_shut_down:
+        return _dispatcher.estimate()
+    draining = _dispatcher.drain(timeout, give_up=False)
+    try:
+        return await asyncio.wait_for(loop.acall(draining), timeout + _GRACE)
+    except (asyncio.TimeoutError, RuntimeError):
+        draining.close()
+        return _dispatcher.estimate()
 
 
 def shutdown(timeout: float = FLUSH_TIMEOUT) -> Flushed:
@@ -76,22 +78,30 @@ def shutdown(timeout: float = FLUSH_TIMEOUT) -> Flushed:
     """
     global _is_shut_down  # noqa: PLW0603
     settings.check_seconds("timeout", timeout, none=False)
-    if _dispatcher is None or _is_shut_down:
+    if _dispatcher is None:
         return Flushed()
+    if _is_shut_down:
+        return _dispatcher.estimate()
     _is_shut_down = True
-    flushed = _wait(_dispatcher.leave(timeout), timeout)
-    _dispatcher.stop()
+    flushed = _wait(_dispatcher, timeout, give_up=True)
+    with quietly("stop"):
+        _dispatcher.stop()
     return flushed
 
 
-def _wait(draining: Coroutine[Any, Any, Flushed], timeout: float) -> Flushed:
-    future = asyncio.run_coroutine_threadsafe(draining, loop.get())
+def _wait(dispatcher: Dispatcher, timeout: float, *, give_up: bool) -> Flushed:
+    try:
+        running = loop.get()
+    except RuntimeError:  # No thread can be started: what waits stays on disk.
+        return dispatcher.estimate()
+    draining = dispatcher.leave(timeout) if give_up else dispatcher.drain(timeout, give_up=False)
+    future = asyncio.run_coroutine_threadsafe(draining, running)
     try:
         return future.result(timeout + _GRACE)
     except FutureTimeoutError:
         # The loop is busy with something longer; what waits stays on disk.
         future.cancel()
-        return Flushed()
+        return dispatcher.estimate()
 
 
 def _at_exit() -> None:

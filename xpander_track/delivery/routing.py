@@ -47,6 +47,7 @@ def destinations(configuration: Configuration | None) -> list[Destination]:
 
 
 def _decide(configuration: Configuration | None) -> list[Destination]:
+    is_own = configuration is not None
     why = "No XPANDER_API_KEY and no XPANDER_BASE_URL"
     if configuration is None:
         try:
@@ -59,7 +60,7 @@ def _decide(configuration: Configuration | None) -> list[Destination]:
         return [_embedded(why)]
     keep_out(configuration.api_key)
     _warn_of_plain_http(configuration.base_url)
-    return [ToPlatform(configuration)]
+    return [ToPlatform(configuration, is_own=is_own)]
 
 
 def _embedded(why: str) -> Embedded:

@@ -142,6 +142,7 @@ class Store:
 
     def __init__(self, folder: Path | None) -> None:
         self._path = None if folder is None else folder / FILE
+        self._file: tuple[int, int] | None = None
         with _in_use:
             try:
                 self._db = self._connect()
@@ -344,6 +345,7 @@ class Store:
         if self._path is not None:
             # Made by us first, so that it and what SQLite puts beside it are ours alone, whatever the umask.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            self._file = _identity(self._path)
         db = sqlite3.connect(
             ":memory:" if self._path is None else self._path,
             timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False,
@@ -368,11 +370,21 @@ class Store:
 
     def _put_aside(self, error: sqlite3.DatabaseError) -> None:
         assert self._path is not None
+        if self._file != _identity(self._path):
+            return  # A neighbour was first, and has begun a new one.
         aside = self._path.with_name(f"{FILE}.damaged-{time.time_ns()}")
         self._path.rename(aside)
         for suffix in ("-wal", "-shm"):
             self._path.with_name(FILE + suffix).unlink(missing_ok=True)
         say_once("damaged store", "The run history cannot be read (%s): it was put aside as %s.", error, aside)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _deliveries(db: sqlite3.Connection, seq: int) -> list[Delivery]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -30,11 +31,14 @@ class ToPlatform:
 
     Args:
         configuration: Today's credentials for it. They stay in memory.
+        is_own: They were given to single runs. Where they name no organization, the key alone tells whose runs these
+            are, and runs of another key must not be sent with it.
     """
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, *, is_own: bool = False) -> None:
         self.where = _without_secrets(configuration.base_url)
-        self.key = f"platform {self.where} {configuration.organization_id or '-'}"
+        whose = configuration.organization_id or (_mark(configuration.api_key) if is_own else "-")
+        self.key = f"platform {self.where} {whose}"
         self.configuration = configuration.model_copy(update={"timeout": min(configuration.timeout, _MAX_TIMEOUT)})
 
     async def deliver(self, report: Report) -> Task | None:
@@ -85,6 +89,11 @@ def _judged(problem: ModuleException) -> Postponed | Rejected:
     if status in _PASSING or status // 100 in {3, 5}:
         return Postponed(f"HTTP {status}", after=problem.retry_after)
     return Rejected(f"HTTP {status}: {cause}")
+
+
+def _mark(key: str | None) -> str:
+    """What tells a key from others: far too little of its hash to find the key by."""
+    return f"key-{hashlib.sha256((key or '').encode()).hexdigest()[:8]}"
 
 
 def _without_secrets(url: str) -> str:

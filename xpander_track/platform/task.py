@@ -124,6 +124,11 @@ class Task(BaseModel):
     used_tools: list[str] | None = []
     duration: float | None = 0
 
+    def __getstate__(self) -> dict[Any, Any]:
+        # Pickled, a task is data: no key goes along.
+        state = super().__getstate__()
+        return {**state, "__dict__": {**state["__dict__"], "configuration": None}}
+
     @classmethod
     async def areport_external_task(  # noqa: PLR0913  # the contract's signature
         cls,
