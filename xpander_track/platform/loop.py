@@ -30,7 +30,7 @@ def call(coroutine: Coroutine[Any, Any, T]) -> T:
     Raises:
         RuntimeError: When called on our own loop's thread, where waiting would never end.
     """
-    loop = get()
+    loop = _get_for(coroutine)
     if asyncio._get_running_loop() is loop:  # noqa: SLF001  # the documented way that does not raise
         coroutine.close()
         message = "A synchronous platform call was made on xpander_track's own loop; use the async form there."
@@ -45,7 +45,7 @@ def call(coroutine: Coroutine[Any, Any, T]) -> T:
 
 async def acall(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run *coroutine* on our loop, from any other; being cancelled cancels it."""
-    loop = get()
+    loop = _get_for(coroutine)
     if asyncio.get_running_loop() is loop:
         return await coroutine
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
@@ -65,9 +65,21 @@ def get() -> asyncio.AbstractEventLoop:
             loop = _loop
             if loop is None:
                 loop = _Loop()
-                threading.Thread(target=_run, args=(loop,), name="xpander-track", daemon=True).start()
+                try:
+                    threading.Thread(target=_run, args=(loop,), name="xpander-track", daemon=True).start()
+                except BaseException:
+                    loop.close()
+                    raise
                 _loop = loop
     return loop
+
+
+def _get_for(coroutine: Coroutine[Any, Any, Any]) -> asyncio.AbstractEventLoop:
+    try:
+        return get()
+    except BaseException:
+        coroutine.close()  # Nobody will await it, and nobody should be told so.
+        raise
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

@@ -221,13 +221,14 @@ class Task(BaseModel):
         """``aload`` for synchronous code."""
         return loop.call(cls.aload(task_id, configuration))
 
-    async def areload(self) -> None:
-        """Bring this object up to date with the platform."""
+    async def areload(self) -> Task:
+        """Bring this object up to date with the platform, and give it back."""
         fresh = await type(self).aload(self.id, self.configuration)
         for name in type(self).model_fields:
             setattr(self, name, getattr(fresh, name))
         if self.configuration is not None:
             self.configuration.state.task = self
+        return self
 
     def reload(self) -> None:
         """``areload`` for synchronous code."""
@@ -339,7 +340,9 @@ def _report_body(**arguments: Any) -> bytes:
     else:
         try:
             return report.model_dump_json(fallback=plain, warnings=False).encode()
-        except Exception:  # noqa: BLE001  # user objects: circular, too deep, not UTF-8, a serializer that raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001  # user objects: circular, too deep, not UTF-8; a panic of pydantic's
             report.llm_response = plain(report.llm_response)
         try:
             return report.model_dump_json().encode()
