@@ -116,4 +116,5 @@ class Parameters:
         if self._more_keywords:
             given[self._more_keywords] = more
         every = {**self._defaults, **given}
-        return {name: every[name] for name in self._names or every if name in every}
+        names = self._names[1:] if bound else self._names
+        return {name: every[name] for name in names or every if name in every}

@@ -8,6 +8,7 @@ from anywhere.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import weakref
 from typing import TypeAlias
@@ -15,6 +16,10 @@ from typing import TypeAlias
 from .run import NO_RUN, Run
 
 Stack: TypeAlias = "list[Run]"
+
+
+# A run may be left elsewhere than it was entered: two threads may change one stack. Re-entrant, for finalizers.
+_leaving = threading.RLock()
 
 
 class _Thread(threading.local):
@@ -34,9 +39,7 @@ def current_run() -> Run:
     Where there is none, a run that does nothing: everything can be called on it, and nothing comes of it.
     """
     stack = _stack()
-    while stack and not stack[-1].is_open:
-        stack.pop()
-    return stack[-1] if stack else NO_RUN
+    return next((run for run in reversed(stack) if run.is_open), NO_RUN)
 
 
 def enter(run: Run) -> Stack:
@@ -48,10 +51,11 @@ def enter(run: Run) -> Stack:
 
 def leave(run: Run, stack: Stack) -> None:
     """*run* is not current any more where it was entered, whatever was entered there since."""
-    for position in range(len(stack) - 1, -1, -1):
-        if stack[position] is run:
-            del stack[position]
-            return
+    with _leaving:
+        for position in range(len(stack) - 1, -1, -1):
+            if stack[position] is run:
+                del stack[position]
+                return
 
 
 def is_here(stack: Stack) -> bool:
@@ -71,3 +75,12 @@ def _stack(*, make: bool = False) -> Stack:
         if make:
             _tasks[task] = stack
     return stack
+
+
+def _after_in_child() -> None:
+    global _leaving  # noqa: PLW0603  # it may have been held at the moment of the fork
+    _leaving = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_in_child)

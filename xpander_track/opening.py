@@ -135,7 +135,7 @@ class Call:
     """One call of a decorated function."""
 
     parameters: Parameters
-    is_bound: bool
+    is_bound: bool  # The receiver is not among the arguments.
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 

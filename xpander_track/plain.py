@@ -19,8 +19,7 @@ import math
 import pathlib
 import types
 import uuid
-from collections import deque
-from collections.abc import Mapping
+from collections import ChainMap, UserDict, deque
 from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -43,11 +42,16 @@ MAX_DEPTH = 100
 _MAX_INT_BITS = 14_000
 # What a number, a key or a bracket takes from the budget of characters.
 _NODE_COST = 8
+# A model with more parts than this is walked field by field, within the budget, rather than dumped whole.
+_MAX_DUMP = 1_000_000
+_PAIR = 2
 # What is scrubbed, and then dropped, beyond the end of a text that is cut: a secret is not left there in part.
 _SEAM = 4096
 
 _ARRAYS: tuple[Any, ...] = (list, tuple, set, frozenset, deque)
-_PARTED = (*_ARRAYS, dict, Mapping, BaseModel, types.SimpleNamespace)
+# Not every Mapping: a web request is one too, and a walk through it would lay open what its repr keeps to itself.
+_MAPPINGS = (types.MappingProxyType, UserDict, ChainMap)
+_PARTED = (*_ARRAYS, *_MAPPINGS, dict, BaseModel, types.SimpleNamespace)
 _TEXT_FORMS = (
     dt.datetime, dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID, pathlib.Path, complex,
 )  # fmt: skip
@@ -183,7 +187,8 @@ class _Walk:
 
     def model(self, value: Any) -> Json:
         """The model's own dump: by field name, excluded fields left out, secrets masked."""
-        if not _holds_iterator(value):
+        most = _MAX_DUMP if self.left == math.inf else max(0, self.left) / _NODE_COST
+        if _dump_size(value, {}) <= most:
             with contextlib.suppress(ValueError):  # A field cannot be dumped (bytes that are not UTF-8, ...).
                 dumped = to_jsonable_python(value, by_alias=False, inf_nan_mode="constants", fallback=stand_in)
                 return self.visit(dumped)
@@ -209,10 +214,17 @@ class _Walk:
         for item in items:
             if self.left <= 0:
                 break
-            out.append(self.visit(item))
+            hidden = len(out) == 1 and length == _PAIR and self.hides(self.pair_name(items[0]), item)
+            out.append(REDACTED if hidden else self.visit(item))
         if len(out) < length:
             out.append(f"… {length - len(out)} more items left out")
         return out
+
+    def pair_name(self, value: object) -> str:
+        """The name in a pair of name and value, as lists of headers have them."""
+        if type(value) is bytes:
+            return value.decode("latin-1")
+        return value if type(value) is str else ""
 
     def mapping(self, members: Iterable[tuple[object, object]]) -> Json:
         """An object; where the budget ends, the number of left out members is one of its members."""
@@ -252,7 +264,7 @@ def _has_parts(kind: type[Any]) -> bool:
 def _members(value: Any, kind: type[Any]) -> Iterable[tuple[object, object]]:
     if issubclass(kind, dict):
         return dict.copy(value).items()  # In one step: another thread may be changing it.
-    if issubclass(kind, Mapping):
+    if issubclass(kind, _MAPPINGS):
         return [(key, value[key]) for key in value]
     if issubclass(kind, types.SimpleNamespace):
         return list(vars(value).items())
@@ -264,17 +276,28 @@ def _is_of_pydantic(kind: type[Any]) -> bool:
     return str(kind.__dict__.get("__module__", "")).startswith("pydantic") and not hasattr(kind, "__next__")
 
 
-def _holds_iterator(value: Any, depth: int = 0) -> bool:
-    """Whether a model's dump would consume something that its owner still wants to read."""
+def _dump_size(value: Any, known: dict[int, float]) -> float:
+    """
+    How many parts a model's dump would have: what is in it twice counts twice.
+
+    Infinite, where the dump would not end, or would consume an iterator that its owner still wants to read.
+    """
     kind: type[Any] = type(value)
-    if hasattr(kind, "__next__") or depth >= MAX_DEPTH:
-        return True
+    if hasattr(kind, "__next__"):
+        return math.inf
     if issubclass(kind, BaseModel):
         parts: Iterable[Any] = vars(value).values()
     elif issubclass(kind, dict):
         parts = dict.copy(value).values()
-    elif issubclass(kind, (list, tuple)):
-        parts = value
+    elif issubclass(kind, (list, tuple, set, frozenset, deque)):
+        parts = list(value)
+    elif dataclasses.is_dataclass(kind):
+        parts = [attribute(value, field.name) for field in dataclasses.fields(value)]
     else:
-        return False
-    return any(_holds_iterator(part, depth + 1) for part in parts)
+        return 1
+    if id(value) not in known:
+        if len(known) >= _MAX_DUMP:
+            return math.inf
+        known[id(value)] = math.inf  # For who comes here again from inside: it is circular.
+        known[id(value)] = 1 + sum(_dump_size(part, known) for part in parts)
+    return known[id(value)]

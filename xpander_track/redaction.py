@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 # Names whose values are secrets as a whole, as parts of snake_case, kebab-case and camelCase names.
 _SECRETS = (  # names, not secrets
-    "passw(?:or)?d|passphrase|secret|credential|authorization|private_?key|api_?key|access_?key|cookie"
-    "|(?:access|auth|refresh|bearer|session|id|api|csrf)_?token(?!s)"
+    "passw(?:or)?d|passphrase|pwd|secret|credential|authorization|private_?key|api_?key|access_?key|cookie"
+    "|(?:access|auth|refresh|bearer|session|id|api|csrf)_?tokens?(?![a-z])"
 )
 _SECRET_NAME = re.compile(_SECRETS)
 # Any other "token" is a secret only if it looks like one: models speak of tokens all the time.

@@ -18,6 +18,7 @@ from .describe import describe_error, well_formed
 from .platform import Tokens
 from .tool_call import ToolCall
 from .usage import Tally, extract_usage
+from .usage.shape import MAX_COUNT
 
 if TYPE_CHECKING:
     from .delivery.destination import Destination
@@ -149,6 +150,10 @@ class Run:
         where = self._destinations[0].where if self._destinations else ""
         return Receipt("pending", where, "the run is open" if self._is_open else "the run is not reported from here")
 
+    def __bool__(self) -> bool:
+        """True: it is a run. What ``current_run()`` gives where there is none is False."""
+        return True
+
     def __repr__(self) -> str:
         return f"<Run {self._id} of {self._agent_id or 'no agent'}: {self._ending or 'open'}>"
 
@@ -224,7 +229,7 @@ class Run:
             raise TypeError("record_tokens() takes a Tokens, or counts by name: one of the two.")
         if tokens is None:
             for name, count in counts.items():
-                if count is not None and (type(count) is not int or count < 0):
+                if count is not None and (type(count) is not int or not 0 <= count <= MAX_COUNT):
                     raise ValueError(f"{name} must be a whole number of at least 0, not {count!r}.")
             tokens = Tokens(**counts)
         elif not isinstance(tokens, Tokens):
@@ -358,6 +363,9 @@ class Run:
         if stage == "ended":
             self._ticket = dispatcher.follow(self._id, self._destinations[0])
         tokens = self.tally.tokens()
+        response = None
+        with quietly("keep a model's response", calls_user_code=True):
+            response = None if self._response is None else self.capture.data(self._response)
         dispatcher.post(
             Report(
                 id=self._id,
@@ -370,7 +378,7 @@ class Run:
                 duration=None if stage == "started" else self.duration,
                 input=self._input,
                 result=result,
-                llm_response=None if self._response is None else self.capture.data(self._response),
+                llm_response=response,
                 tokens=None if tokens is None else tokens.model_dump(exclude={"total_tokens"}),
                 used_tools=self.used_tools,
                 tool_calls=[call.as_data() for call in self._tools[:_MAX_TOOL_DETAILS]],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from . import settings
@@ -13,7 +14,7 @@ from .current import current_run, is_here
 from .opening import Call, OpenRun, Options
 from .run import NO_RUN
 from .tool_call import ToolCall
-from .wrapping import function_of, wrapped
+from .wrapping import function_of, is_class_method, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -157,11 +158,14 @@ class TrackedTask:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._open: list[OpenRun] = []
+        # Re-entrant: a finalizer may leave a block of its own in the middle of ours.
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Run:
         self._options.check_for_block()
         opened = self._options.begin()
-        self._open.append(opened)
+        with self._lock:
+            self._open.append(opened)
         return opened.run
 
     def __exit__(
@@ -188,23 +192,24 @@ class TrackedTask:
 
     def _innermost(self) -> OpenRun:
         """The run to leave: entered last by this task or thread, else (left elsewhere than entered) the last of all."""
-        here: list[OpenRun] = []
-        with quietly("tell which run to leave"):
-            here = [opened for opened in self._open if is_here(opened.stack)]
-        opened = (here or self._open)[-1]
-        self._open.remove(opened)
-        return opened
+        with self._lock:
+            here: list[OpenRun] = []
+            with quietly("tell which run to leave"):
+                here = [opened for opened in self._open if is_here(opened.stack)]
+            opened = (here or self._open)[-1]
+            self._open.remove(opened)
+            return opened
 
 
 def _track(options: Options, function: Any) -> Any:
     options.check_for_function()
     target = function_of("track_task", function)
     parameters = Parameters(target)
-    name = f"{target.__module__}.{target.__qualname__}" if hasattr(target, "__qualname__") else None
+    name = ".".join(part for part in (getattr(target, n, None) for n in ("__module__", "__qualname__")) if part) or None
     is_static = isinstance(function, staticmethod)
 
     def begin(instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenRun:
-        return options.begin(name, Call(parameters, instance is not None and not is_static, args, kwargs))
+        return options.begin(name, _call(target, parameters, instance, args, kwargs, is_static=is_static))
 
     def around(call: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         opened = begin(instance, args, kwargs)
@@ -244,7 +249,8 @@ def _track_tool(name: str | None, function: Any) -> Any:
         with quietly("record a tool call"):
             run = current_run()
             if run is not NO_RUN:
-                tool = run.tool(called, parameters.bind(args, kwargs, bound=instance is not None and not is_static))
+                call = _call(target, parameters, instance, args, kwargs, is_static=is_static)
+                tool = run.tool(called, call.arguments())
         return tool
 
     def around(call: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -260,3 +266,18 @@ def _track_tool(name: str | None, function: Any) -> Any:
         return returned
 
     return wrapped(target, function, around, drive)
+
+
+def _call(  # what wrapt hands over, and what was told at decoration
+    target: Any,
+    parameters: Parameters,
+    instance: object,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    is_static: bool,
+) -> Call:
+    """A call, its receiver told from its arguments."""
+    if instance is None and not is_static and is_class_method(getattr(target, "__name__", ""), args):
+        return Call(parameters, is_bound=True, args=args[1:], kwargs=kwargs)
+    return Call(parameters, is_bound=instance is not None and not is_static, args=args, kwargs=kwargs)

@@ -32,7 +32,8 @@ def wrapped(
     def around_async(call: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # The user's function is called first: a wrong call raises here and now, as it does without us.
         driven: Any = drive(_Coroutine(call(*args, **kwargs)), instance, args, kwargs)
-        driven.__name__, driven.__qualname__ = target.__name__, target.__qualname__
+        driven.__name__ = getattr(target, "__name__", driven.__name__)
+        driven.__qualname__ = getattr(target, "__qualname__", driven.__qualname__)
         return driven
 
     return _Wrapped(function, around_async)
@@ -52,6 +53,14 @@ def function_of(decorator: str, function: object) -> Any:
     return target
 
 
+def is_class_method(name: str, args: tuple[Any, ...]) -> bool:
+    """Whether the first of *args* is the class of a classmethod *name* that holds the called function."""
+    # From Python 3.13 on a classmethod calls what it holds like any function: nothing says that it is bound.
+    if not args or not issubclass(type(args[0]), type):
+        return False
+    return any(isinstance(kind.__dict__.get(name), classmethod) for kind in args[0].__mro__ if name in kind.__dict__)
+
+
 class _Coroutine:
     """The user's coroutine, to be awaited once. If that never happens, only the one around it says so."""
 
@@ -64,7 +73,8 @@ class _Coroutine:
         return self._coroutine.__await__()
 
     def __del__(self) -> None:
-        self._coroutine.close()
+        if hasattr(self._coroutine, "close"):  # Any awaitable may come from what is marked as a coroutine function.
+            self._coroutine.close()
 
 
 if TYPE_CHECKING:

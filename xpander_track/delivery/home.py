@@ -11,6 +11,7 @@ from .. import settings
 from ..boundary import say_once
 
 _PRIVATE = 0o700
+_OURS = ("journal", "runs.sqlite3", "unreadable.jsonl")
 
 
 def home() -> Path | None:
@@ -64,4 +65,6 @@ def _claim(folder: Path) -> None:
     if status.st_uid != os.geteuid():
         raise PermissionError(f"{folder} belongs to another user")
     if status.st_mode & 0o077:
+        if any(not entry.name.startswith(_OURS) for entry in folder.iterdir()):
+            raise PermissionError(f"{folder} is open to others and holds other files: give a folder of its own")
         folder.chmod(_PRIVATE)

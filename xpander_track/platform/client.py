@@ -168,9 +168,10 @@ def _parts(url: str) -> SplitResult | None:
     """The parts of *url*; None if it names no host and port."""
     try:
         parts = urlsplit(url)
-        return parts if parts.hostname and parts.port != 0 else None
+        usable = bool(parts.hostname) and parts.port != 0
     except ValueError:
         return None
+    return parts if usable else None
 
 
 def _segment(value: object, failure: str) -> str:

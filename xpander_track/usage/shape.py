@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+# No real count comes near; above 4300 digits Python itself refuses to read a number.
+MAX_COUNT = 10**1000
+
 
 def field(value: object, name: str) -> Any:
     """
@@ -46,7 +49,7 @@ def text(value: object) -> str | None:
 
 def count(value: object) -> int | None:
     """*value*, if it is a number of tokens."""
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else None
 
 
 def joined(parts: list[str | None]) -> str | None:
