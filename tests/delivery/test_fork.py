@@ -1,0 +1,327 @@
+"""Forked and spawned processes: each has a journal, a connection and a queue of its own."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ..platform_server import Answer, PlatformServer
+from .conftest import endings, journals, next_ids, numbered, posts, states
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .conftest import Ended, Python
+
+    Restart = Callable[..., Ended]
+
+# Python 3.12 warns of any fork beside a thread: the user's choice, not ours.
+QUIET = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
+
+
+def once_each(server: PlatformServer) -> bool:
+    return set(posts(server).values()) == {1}
+
+
+@pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit()", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_forked_child_and_its_parent_each_report_their_own(
+    python: Python, server: PlatformServer, restart: Restart, home: Path, end: str
+) -> None:
+    code = f"""
+runs(100)
+if os.fork() == 0:
+    runs(100, 100)
+    {end}
+os.wait()
+finish()
+"""
+    process = python(code, server=server, options=QUIET).wait()
+    restart(server)
+    assert ("Traceback" in process.errors, set(server.tasks)) == (False, numbered(200) | next_ids())
+    assert journals(home) == []
+    assert set(states(home).values()) == {"delivered"}
+
+
+def test_child_sends_nothing_of_its_parents_queue(python: Python, away: PlatformServer, restart: Restart) -> None:
+    code = """
+runs(50)
+if os.fork() == 0:
+    say("forked")
+    time.sleep(1)
+    run(50)
+    say("child", flush(5))
+    os._exit(0)
+os.kill(os.getpid(), signal.SIGSTOP)
+os.wait()
+say("parent", flush(5))
+"""
+    process = python(code, server=away, options=QUIET)
+    process.until("forked")
+    with away as server:
+        process.until("child Flushed(delivered=1, pending=0, rejected=0)")
+        of_the_child = set(server.tasks)
+        process.send(signal.SIGCONT)
+        process.until("parent Flushed(delivered=50, pending=0, rejected=0)")
+        assert (of_the_child, set(server.tasks), once_each(server)) == ({"run-50"}, numbered(51), True)
+
+
+def test_child_has_a_connection_of_its_own(python: Python, server: PlatformServer) -> None:
+    code = """
+runs(1)
+flush()
+if os.fork() == 0:
+    runs(1, 1)
+    flush()
+    os._exit(0)
+os.wait()
+runs(1, 2)
+flush()
+"""
+    python(code, server=server, options=QUIET).wait()
+    by_id = {request.json["id"]: request.connection for request in server.requests}
+    assert by_id["run-0"] == by_id["run-2"] != by_id["run-1"]
+
+
+def test_fork_in_the_middle_of_everything_hangs_nobody(
+    python: Python, server: PlatformServer, restart: Restart
+) -> None:
+    """Threads end runs, the dispatcher posts and writes, while the process forks again and again."""
+    code = """
+stop = threading.Event()
+counts = [0] * 4
+def work(number):
+    while not stop.is_set():
+        run(f"parent-{number}-{counts[number]}")
+        counts[number] += 1
+        time.sleep(0.002)
+threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+for thread in threads: thread.start()
+children = []
+for child in range(30):
+    pid = os.fork()
+    if pid == 0:
+        run(f"child-{child}")
+        os._exit(0)
+    begun = time.monotonic()
+    os.waitpid(pid, 0)
+    children.append(time.monotonic() - begun)
+stop.set()
+for thread in threads: thread.join()
+say("slowest", max(children))
+say("parents", sum(counts))
+"""
+    process = python(code, server=server, options=QUIET).wait(90)
+    restart(server, timeout=60)
+    figures = dict(line.split() for line in process.lines)
+    assert process.code == 0
+    assert float(figures["slowest"]) < 5.0
+    tasks = set(server.tasks) - next_ids()
+    assert {name for name in tasks if "child" in name} == {f"run-child-{child}" for child in range(30)}
+    assert len(tasks) - 30 == int(figures["parents"])
+
+
+def test_child_of_a_parent_that_has_not_tracked_yet_reports(
+    python: Python, server: PlatformServer, restart: Restart
+) -> None:
+    """As under a server that loads the application before it forks its workers."""
+    code = """
+children = []
+for child in range(4):
+    if os.fork() == 0:
+        runs(25, 25 * child)
+        os._exit(0)
+for child in range(4): os.wait()
+"""
+    process = python(code, server=server, options=QUIET).wait()
+    restart(server)
+    assert (process.errors, set(server.tasks)) == ("", numbered(100) | next_ids())
+
+
+def test_run_of_the_parent_that_a_child_leaves_is_the_parents(
+    python: Python, server: PlatformServer, restart: Restart, home: Path
+) -> None:
+    code = """
+with tracked_task(id="run-parent") as parents:
+    if os.fork() == 0:
+        parents.set_result("the child's")
+        sys.exit()
+    os.wait()
+    parents.set_result("the parent's")
+"""
+    process = python(code, server=server, options=QUIET).wait()
+    restart(server)
+    assert (process.errors, server.tasks["run-parent"]["result"]) == ("", "the parent's")
+    assert endings(home)["run-parent"] == "completed"
+    assert posts(server)["run-parent"] == 1
+
+
+def test_child_that_lives_on_does_not_keep_its_dead_parents_runs(
+    python: Python, away: PlatformServer, restart: Restart
+) -> None:
+    code = """
+runs(5)
+if os.fork() == 0:
+    os.close(1); os.close(2)
+    time.sleep(60)
+    os._exit(0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    python(code, server=away, options=QUIET).wait()
+    with away as server:
+        restart(server)
+        assert set(server.tasks) == numbered(5) | next_ids()
+
+
+def test_child_gives_ids_of_its_own(python: Python, server: PlatformServer) -> None:
+    code = """
+with tracked_task() as first: pass
+flush()
+if os.fork() == 0:
+    with tracked_task() as run: pass
+    flush()
+    os._exit(0)
+os.wait()
+with tracked_task() as run: pass
+flush()
+"""
+    python(code, server=server, options=QUIET).wait()
+    assert (len(server.tasks), len(server.requests)) == (3, 3)
+
+
+WORKER = """
+def work(number):
+    run(number)
+    return os.getpid()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_processes_of_multiprocessing_lose_nothing(
+    python: Python, server: PlatformServer, restart: Restart, tmp_path: Path, method: str
+) -> None:
+    """Such children leave by os._exit: no exit handler runs."""
+    (tmp_path / "worker.py").write_text(f"from child import *\n{WORKER}")
+    code = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+from worker import work
+context = multiprocessing.get_context({method!r})
+run("parent")
+for round in range(2):
+    children = [context.Process(target=work, args=(4 * round + number,)) for number in range(4)]
+    for child in children: child.start()
+    for child in children: child.join()
+say([child.exitcode for child in children])
+"""
+    process = python(code, server=server, options=QUIET if method == "fork" else [])
+    ended = process.wait(60)
+    restart(server)
+    assert (ended.lines, "Traceback" in ended.errors) == (["[0, 0, 0, 0]"], False)
+    assert set(server.tasks) == numbered(8) | {"run-parent"} | next_ids()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_process_pool_loses_nothing(
+    python: Python, server: PlatformServer, restart: Restart, tmp_path: Path, method: str
+) -> None:
+    (tmp_path / "worker.py").write_text(f"from child import *\n{WORKER}")
+    code = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+from worker import work
+from concurrent.futures import ProcessPoolExecutor
+with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context({method!r})) as pool:
+    list(pool.map(work, range(200)))
+"""
+    process = python(code, server=server, options=QUIET if method == "fork" else []).wait(60)
+    restart(server)
+    assert ("Traceback" in process.errors, set(server.tasks)) == (False, numbered(200) | next_ids())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="max_tasks_per_child came with Python 3.11")
+def test_pool_whose_workers_do_one_task_each_loses_nothing(
+    python: Python, server: PlatformServer, restart: Restart, tmp_path: Path
+) -> None:
+    (tmp_path / "worker.py").write_text(f"from child import *\n{WORKER}")
+    code = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+from worker import work
+from concurrent.futures import ProcessPoolExecutor
+context = multiprocessing.get_context("forkserver")
+with ProcessPoolExecutor(4, mp_context=context, max_tasks_per_child=1) as pool:
+    say(len(set(pool.map(work, range(16)))))
+"""
+    process = python(code, server=server, options=[]).wait(60)
+    restart(server)
+    assert (process.lines, set(server.tasks)) == (["16"], numbered(16) | next_ids())
+
+
+def test_living_parent_takes_over_what_its_dead_children_left(python: Python, away: PlatformServer) -> None:
+    code = """
+run("parent")
+if os.fork() == 0:
+    runs(20)
+    os._exit(0)
+os.wait()
+say("ready")
+time.sleep(60)
+"""
+    process = python(code, server=away, options=QUIET)
+    process.until("ready")
+    with away as server:
+        begun = time.monotonic()
+        server.wait_until(lambda: set(server.tasks) == numbered(20) | {"run-parent"}, 20)
+        assert time.monotonic() - begun < 15
+
+
+def test_exit_of_a_child_does_not_wait_for_a_platform_that_hangs(
+    python: Python, server: PlatformServer, restart: Restart
+) -> None:
+    server.always = Answer(200, json={}, delay=60)
+    code = """
+run(0)
+if os.fork() == 0:
+    begun = time.monotonic()
+    run(1)
+    atexit.register(lambda: say("left", time.monotonic() - begun))
+    sys.exit()
+os.wait()
+os._exit(0)
+"""
+    process = python(code, server=server, options=QUIET).wait()
+    server.always = None
+    restart(server)
+    assert ("Traceback" in process.errors, set(server.tasks)) == (False, numbered(2) | next_ids())
+
+
+def test_fork_while_the_store_is_busy_does_not_deadlock(python: Python, server: PlatformServer) -> None:
+    code = """
+run(0)
+flush()
+from xpander_track.delivery import store
+held = threading.Event()
+def hold():
+    with store._in_use:
+        held.set()
+        time.sleep(0.3)
+threading.Thread(target=hold).start()
+held.wait()
+if os.fork() == 0:
+    run(1)
+    say("child", flush().delivered)
+    os._exit(0)
+os.wait()
+say("parent", flush().delivered)
+"""
+    assert python(code, server=server, options=QUIET).wait().lines == ["child 1", "parent 1"]
+
+
+def test_no_thread_is_started_by_the_import(python: Python) -> None:
+    """A server's master process must stay free of them."""
+    process = python(
+        "say(threading.active_count()); track_task(lambda: None); tracked_task(); say(threading.active_count())"
+    )
+    assert process.wait().lines == ["1", "1"]

@@ -1,0 +1,354 @@
+"""The journal: one line, one write, and a lock that tells the living from the dead."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from xpander_track.delivery import journal as module
+from xpander_track.delivery.journal import Journal, dead_journals, is_alive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .conftest import Python
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def journal(folder: Path) -> Iterator[Journal]:
+    journal = Journal(folder)
+    yield journal
+    journal.abandon()
+
+
+def lines_of(folder: Path) -> list[list[bytes]]:
+    """What an adopter finds, journal by journal."""
+    return [[line for batch in dead.lines() for line in batch] for dead in dead_journals(folder, "")]
+
+
+# --- one process ---
+
+
+def test_line_is_in_the_file_when_append_returns(folder: Path, journal: Journal) -> None:
+    assert (journal.append(b'{"id":"a"}'), journal.problem) == (1, None)
+    assert [path.read_bytes() for path in folder.iterdir()] == [b'1 {"id":"a"}\n']
+
+
+def test_append_is_one_write(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[bytes] = []
+    write = os.write
+    monkeypatch.setattr(module.os, "write", lambda file, data: writes.append(bytes(data)) or write(file, data))
+    journal.append(b"x" * 300_000)
+    assert writes == [b"1 " + b"x" * 300_000 + b"\n"]
+
+
+def test_read_gives_each_line_once_in_order(journal: Journal) -> None:
+    journal.append(b"a")
+    journal.append(b"b")
+    first = journal.read()
+    journal.append(b"c")
+    assert (first, journal.read(), journal.read()) == ([b"1 a\n", b"2 b\n"], [b"3 c\n"], [])
+
+
+def test_forget_shortens_the_file_and_numbers_go_on(folder: Path, journal: Journal) -> None:
+    journal.append(b"a")
+    journal.read()
+    journal.forget()
+    assert [path.stat().st_size for path in folder.iterdir()] == [0]
+    journal.append(b"b")
+    assert journal.read() == [b"2 b\n"]
+
+
+def test_forget_keeps_what_came_in_since_the_last_read(folder: Path, journal: Journal) -> None:
+    journal.append(b"a")
+    journal.read()
+    journal.append(b"b")
+    journal.forget()
+    assert [path.read_bytes() for path in folder.iterdir()] == [b"1 a\n2 b\n"]
+    assert journal.read() == [b"2 b\n"]
+
+
+def test_line_longer_than_a_batch_is_read_whole(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BATCH", 16)
+    lines = [b"short", b"l" * 1000, b"short again"]
+    for line in lines:
+        journal.append(line)
+    read = []
+    while batch := journal.read():
+        read += batch
+    assert read == [b"%d %b\n" % (number, line) for number, line in enumerate(lines, 1)]
+
+
+def test_file_is_gone_after_close(folder: Path, journal: Journal) -> None:
+    journal.close()
+    assert list(folder.iterdir()) == []
+
+
+def test_close_keeps_a_file_with_lines(folder: Path, journal: Journal) -> None:
+    journal.append(b"a")
+    journal.close()
+    assert [path.read_bytes() for path in folder.iterdir()] == [b"1 a\n"]
+
+
+def test_append_after_close_begins_a_new_journal(folder: Path, journal: Journal) -> None:
+    owner = journal.owner
+    journal.close()
+    journal.append(b"a")
+    assert journal.owner != owner
+    assert [path.read_bytes() for path in folder.iterdir()] == [b"1 a\n"]
+
+
+def test_threads_do_not_mix_their_lines(journal: Journal) -> None:
+    def append(number: int) -> None:
+        for _ in range(100):
+            journal.append(b"%d" % number * 500)
+
+    threads = [threading.Thread(target=append, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = journal.read()
+    assert [int(line.split()[0]) for line in lines] == list(range(1, 801))
+    assert sorted(line.split()[1] for line in lines) == sorted(b"%d" % n * 500 for n in range(8) for _ in range(100))
+
+
+def test_finalizer_that_appends_during_an_append_does_not_deadlock(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    inner = iter([b"inner"])
+
+    def write_and_collect(file: int, data: bytes) -> int:
+        for line in inner:
+            journal.append(line)
+        return write(file, data)
+
+    monkeypatch.setattr(module.os, "write", write_and_collect)
+    journal.append(b"outer")
+    assert sorted(journal.read()) == [b"1 outer\n", b"2 inner\n"]
+
+
+# --- without a disk ---
+
+
+def test_journal_without_a_folder_keeps_lines_in_memory() -> None:
+    journal = Journal(None)
+    journal.append(b"a")
+    assert (journal.problem, journal.read(), journal.read()) == (None, [b"1 a\n"], [])
+
+
+def test_memory_is_bounded_the_oldest_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_MEMORY", 100)
+    journal = Journal(None)
+    for number in range(10):
+        journal.append(b"%d" % number * 20)
+    assert ([line[-2:-1] for line in journal.read()], journal.dropped) == ([b"6", b"7", b"8", b"9"], 6)
+
+
+def test_full_disk_is_told_and_the_line_kept_whole_in_memory(python: Python, folder: Path) -> None:
+    """Of a line that fits in part nothing is left in the file; when there is room again, lines go to disk again."""
+    process = python(
+        """
+import resource
+from xpander_track.delivery.journal import Journal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = Journal(Path(os.environ["FOLDER"]))
+file = Path(os.environ["FOLDER"]) / f"{journal.owner}.jsonl"
+say(journal.append(b"a" * 50), journal.problem)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+say(journal.append(b"b" * 70), journal.problem.errno, file.stat().st_size)
+say(journal.append(b"c" * 70), journal.problem.errno, file.stat().st_size)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+say(journal.append(b"d" * 70), file.stat().st_size)
+say([line[:3] for line in journal.read()])
+""",
+        FOLDER=str(folder),
+    )
+    assert process.wait().lines == [
+        "1 None",
+        "2 28 53",
+        "3 28 53",
+        "4 126",
+        "[b'2 b', b'3 c', b'1 a', b'4 d']",
+    ]
+
+
+# --- the dead and the living ---
+
+
+def test_journal_of_a_living_process_is_not_adopted(folder: Path, journal: Journal) -> None:
+    journal.append(b"a")
+    assert (lines_of(folder), is_alive(folder, journal.owner)) == ([], True)
+
+
+def test_journal_of_a_dead_process_is_adopted(folder: Path, journal: Journal) -> None:
+    journal.append(b"a")
+    journal.abandon()
+    assert (lines_of(folder), is_alive(folder, journal.owner)) == ([[b"1 a\n"]], False)
+
+
+def test_kernel_frees_the_lock_of_a_killed_process(python: Python, folder: Path) -> None:
+    process = python(
+        """
+from xpander_track.delivery.journal import Journal
+journal = Journal(Path(os.environ["FOLDER"]))
+journal.append(b"a")
+say("ready")
+threading.Event().wait()
+""",
+        FOLDER=str(folder),
+    )
+    process.until("ready")
+    before = lines_of(folder)
+    process.kill()
+    assert (before, lines_of(folder)) == ([], [[b"1 a\n"]])
+
+
+def test_journal_whose_file_is_gone_is_dead(folder: Path) -> None:
+    assert not is_alive(folder, "1-abcdef")
+
+
+def test_our_own_journal_is_never_adopted_by_us(folder: Path, journal: Journal) -> None:
+    journal.abandon()
+    assert list(dead_journals(folder, journal.owner)) == []
+
+
+def test_two_adopters_do_not_get_the_same_journal(folder: Path, journal: Journal) -> None:
+    journal.append(b"a")
+    journal.abandon()
+    first = dead_journals(folder, "")
+    dead = next(first)
+    second = list(dead_journals(folder, ""))
+    dead.remove()
+    first.close()  # type: ignore[attr-defined]  # it is a generator
+    assert (second, list(dead_journals(folder, ""))) == ([], [])
+
+
+def test_adopter_that_waited_for_another_one_gets_nothing(
+    folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal was adopted between finding and locking it."""
+    journal.append(b"a")
+    journal.abandon()
+    flock = fcntl.flock
+
+    def remove_first(file: int, operation: int) -> None:
+        (folder / f"{journal.owner}.jsonl").unlink()
+        flock(file, operation)
+
+    monkeypatch.setattr(module.fcntl, "flock", remove_first)
+    assert list(dead_journals(folder, "")) == []
+
+
+def test_adopter_that_fails_leaves_the_journal_to_the_next(folder: Path, journal: Journal) -> None:
+    journal.append(b"a")
+    journal.abandon()
+    with contextlib.suppress(ZeroDivisionError), contextlib.closing(dead_journals(folder, "")) as dead:  # type: ignore[type-var]
+        for _ in dead:
+            raise ZeroDivisionError
+    assert lines_of(folder) == [[b"1 a\n"]]
+
+
+@pytest.mark.parametrize("torn", [b"3", b"3 ", b'3 {"id":'])
+def test_torn_last_line_is_not_adopted(folder: Path, journal: Journal, torn: bytes) -> None:
+    """The process was killed while it wrote: that run had not returned."""
+    journal.append(b"a")
+    journal.append(b"b")
+    journal.abandon()
+    with (folder / f"{journal.owner}.jsonl").open("ab") as file:
+        file.write(torn)
+    assert lines_of(folder) == [[b"1 a\n", b"2 b\n"]]
+
+
+def test_all_batches_of_a_dead_journal_are_read(
+    folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BATCH", 16)
+    for number in range(50):
+        journal.append(b"x" * number)
+    journal.abandon()
+    assert lines_of(folder) == [[b"%d %b\n" % (number + 1, b"x" * number) for number in range(50)]]
+
+
+def test_forked_child_lets_go_of_its_parents_journal(python: Python, folder: Path) -> None:
+    """Else a child that lives on would keep its dead parent's runs from being adopted."""
+    process = python(
+        """
+from xpander_track.delivery.journal import Journal
+journal = Journal(Path(os.environ["FOLDER"]))
+journal.append(b"a")
+if os.fork() == 0:
+    journal.abandon()
+    say("child is there")
+    os.close(1)
+    os.close(2)
+    threading.Event().wait()
+threading.Event().wait()
+""",
+        FOLDER=str(folder),
+    )
+    process.until("child is there")
+    before = lines_of(folder)
+    process.kill()
+    assert (before, lines_of(folder)) == ([], [[b"1 a\n"]])
+
+
+def test_new_journal_is_not_adopted_before_it_is_locked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between making the file and locking it, a neighbour may look for dead ones: what is written later is safe."""
+    flock = fcntl.flock
+
+    def look_first(file: int, operation: int) -> None:
+        monkeypatch.setattr(module.fcntl, "flock", flock)
+        for dead in dead_journals(folder, ""):
+            dead.remove()
+        flock(file, operation)
+
+    monkeypatch.setattr(module.fcntl, "flock", look_first)
+    journal = Journal(folder)
+    journal.append(b"a")
+    journal.abandon()
+    assert lines_of(folder) == [[b"1 a\n"]]
+
+
+# --- files ---
+
+
+def test_file_is_readable_by_nobody_else_whatever_the_umask(folder: Path) -> None:
+    before = os.umask(0)
+    try:
+        journal = Journal(folder)
+    finally:
+        os.umask(before)
+    journal.append(b"a")
+    modes = [oct(path.stat().st_mode & 0o777) for path in folder.iterdir()]
+    journal.abandon()
+    assert modes == ["0o600"]
+
+
+def test_symlinks_are_not_followed(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"1 a\n")
+    (folder / "1-abcdef.jsonl").symlink_to(target)
+    assert (lines_of(folder), is_alive(folder, "1-abcdef")) == ([], False)
+    assert target.read_bytes() == b"1 a\n"
+
+
+def test_other_files_in_the_folder_are_left_alone(folder: Path) -> None:
+    (folder / "notes.txt").write_bytes(b"1 a\n")
+    (folder / "folder.jsonl").mkdir()
+    assert lines_of(folder) == []
+    assert sorted(path.name for path in folder.iterdir()) == ["folder.jsonl", "notes.txt"]
