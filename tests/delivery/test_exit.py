@@ -69,10 +69,10 @@ def work(number):
     for turn in range(1000):
         run(f"{number}-{turn}")
         say("returned", f"run-{number}-{turn}")
-        time.sleep(0.002)
+        time.sleep(0.005)
 for number in range(4):
     threading.Thread(target=work, args=(number,), daemon=True).start()
-time.sleep(0.3)
+time.sleep(0.2)
 finish()
 """
     process = python(code, server=server)

@@ -211,17 +211,16 @@ sys.path.insert(0, {str(tmp_path)!r})
 from worker import work
 context = multiprocessing.get_context({method!r})
 run("parent")
-for round in range(2):
-    children = [context.Process(target=work, args=(4 * round + number,)) for number in range(4)]
-    for child in children: child.start()
-    for child in children: child.join()
+children = [context.Process(target=work, args=(number,)) for number in range(4)]
+for child in children: child.start()
+for child in children: child.join()
 say([child.exitcode for child in children])
 """
     process = python(code, server=server, options=QUIET if method == "fork" else [])
     ended = process.wait(60)
     restart(server)
     assert (ended.lines, "Traceback" in ended.errors) == (["[0, 0, 0, 0]"], False)
-    assert set(server.tasks) == numbered(8) | {"run-parent"} | next_ids()
+    assert set(server.tasks) == numbered(4) | {"run-parent"} | next_ids()
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -233,7 +232,7 @@ def test_process_pool_loses_nothing(
 sys.path.insert(0, {str(tmp_path)!r})
 from worker import work
 from concurrent.futures import ProcessPoolExecutor
-with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context({method!r})) as pool:
+with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context({method!r})) as pool:
     list(pool.map(work, range(200)))
 """
     process = python(code, server=server, options=QUIET if method == "fork" else []).wait(60)
@@ -251,12 +250,12 @@ sys.path.insert(0, {str(tmp_path)!r})
 from worker import work
 from concurrent.futures import ProcessPoolExecutor
 context = multiprocessing.get_context("forkserver")
-with ProcessPoolExecutor(4, mp_context=context, max_tasks_per_child=1) as pool:
-    say(len(set(pool.map(work, range(16)))))
+with ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1) as pool:
+    say(len(set(pool.map(work, range(6)))))
 """
     process = python(code, server=server, options=[]).wait(60)
     restart(server)
-    assert (process.lines, set(server.tasks)) == (["16"], numbered(16) | next_ids())
+    assert (process.lines, set(server.tasks)) == (["6"], numbered(6) | next_ids())
 
 
 def test_living_parent_takes_over_what_its_dead_children_left(python: Python, away: PlatformServer) -> None:
@@ -317,6 +316,63 @@ os.wait()
 say("parent", flush().delivered)
 """
     assert python(code, server=server, options=QUIET).wait().lines == ["child 1", "parent 1"]
+
+
+@pytest.mark.xfail(reason="the loop's thread imports httpx at its first request, and a fork does not wait for that")
+def test_child_forked_while_our_thread_imports_can_import_and_deliver(python: Python, server: PlatformServer) -> None:
+    """The HTTP library is loaded in the background, at the first run; a child must not inherit it half loaded."""
+    code = """
+import importlib.machinery
+loading = threading.Event()
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "httpx._models":
+            loading.set()
+            time.sleep(0.5)
+sys.meta_path.insert(0, Slow())
+run(0)
+loading.wait()
+if os.fork() == 0:
+    signal.alarm(5)
+    import httpx
+    run(1)
+    say("child", httpx.Client.__name__, flush(5).delivered)
+    os._exit(0)
+say(os.wait()[1])
+say("parent", flush().delivered)
+"""
+    process = python(code, server=server, options=QUIET).wait()
+    assert (process.lines, set(server.tasks)) == (["child Client 1", "0", "parent 1"], numbered(2))
+
+
+@pytest.mark.xfail(reason="an exception in a fork's own hooks is printed and ignored")
+@pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM"])
+def test_signal_during_a_fork_that_waits_for_the_store_is_not_swallowed(
+    python: Python, server: PlatformServer, stop: str
+) -> None:
+    code = """
+run(0)
+flush()
+from xpander_track.delivery import store
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+held = threading.Event()
+def hold():
+    with store._in_use:
+        held.set()
+        time.sleep(1)
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+say("forks")
+if os.fork() == 0:
+    os._exit(0)
+time.sleep(5)
+say("went on")
+"""
+    process = python(code, server=server, options=QUIET)
+    process.until("forks")
+    time.sleep(0.3)
+    process.send(getattr(signal, stop))
+    assert process.wait().lines == ["forks"]
 
 
 def test_no_thread_is_started_by_the_import(python: Python) -> None:

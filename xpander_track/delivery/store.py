@@ -16,6 +16,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 FILE = "runs.sqlite3"
 KEEP_DAYS = 14
 _VERSION = 1
-_BUSY_SECONDS = 2.0
+_BUSY_SECONDS = 5.0
 
 _SCHEMA = f"""
 CREATE TABLE runs (
@@ -65,11 +66,11 @@ CREATE INDEX by_time ON runs (started_at);
 PRAGMA user_version = {_VERSION};
 """
 
-# Held during every use of SQLite, and taken before a fork: a child must not inherit SQLite's own locks as held.
+# Held during every use of SQLite, and taken before a fork. Files are closed then, and opened again when needed:
+# a child must inherit neither SQLite's own locks nor its idea of which locks the process has on a file
+# (https://www.sqlite.org/howtocorrupt.html, "Carrying an open database connection across a fork").
 _in_use = threading.RLock()
-# A forked child must neither use nor close its parent's connections.
-_inherited: list[sqlite3.Connection] = []
-_connections: set[sqlite3.Connection] = set()
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
 
 
 class NewerStoreError(Exception):
@@ -143,6 +144,7 @@ class Store:
     def __init__(self, folder: Path | None) -> None:
         self._path = None if folder is None else folder / FILE
         self._file: tuple[int, int] | None = None
+        self._db: sqlite3.Connection | None = None
         with _in_use:
             try:
                 self._db = self._connect()
@@ -151,13 +153,19 @@ class Store:
             except sqlite3.DatabaseError as error:
                 self._put_aside(error)
                 self._db = self._connect()
-            _connections.add(self._db)
+            _stores.add(self)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; it is opened again if it is needed."""
         with _in_use:
-            _connections.discard(self._db)
-            self._db.close()
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def before_fork(self) -> None:
+        """Close the file, if it is one."""
+        if self._path is not None:
+            self.close()
 
     # --- recording ---
 
@@ -319,14 +327,14 @@ class Store:
     def _using(self) -> Generator[sqlite3.Connection]:
         """The database, for us alone; found to be damaged, it is put aside, and the next use begins a new one."""
         with _in_use:
+            if self._db is None:
+                self._db = self._connect()
             try:
                 yield self._db
             except sqlite3.DatabaseError as error:
                 if type(error) is sqlite3.DatabaseError and self._path is not None:  # Its subclasses: other troubles.
                     self.close()
                     self._put_aside(error)
-                    self._db = self._connect()
-                    _connections.add(self._db)
                 raise
 
     @contextmanager
@@ -407,6 +415,8 @@ def _interrupted(report: Report) -> Report:
 
 def _before_fork() -> None:
     _in_use.acquire()
+    for store in list(_stores):
+        store.before_fork()
 
 
 def _after_in_parent() -> None:
@@ -415,8 +425,6 @@ def _after_in_parent() -> None:
 
 def _after_in_child() -> None:
     global _in_use  # noqa: PLW0603
-    _inherited.extend(_connections)
-    _connections.clear()
     _in_use = threading.RLock()
 
 
