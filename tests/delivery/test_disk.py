@@ -36,7 +36,10 @@ def test_disk_that_is_full_from_the_beginning_runs_are_sent_from_memory(python: 
     assert set(posts(server).values()) == {1}
 
 
-@pytest.mark.xfail(reason="what the store cannot record waits, in the journal or in memory, until there is room")
+@pytest.mark.xfail(
+    reason="what the store cannot record waits, in the journal or in memory, until there is room",
+    strict=False,  # Some of it may arrive before the disk is full.
+)
 def test_disk_that_fills_up_meanwhile_runs_are_sent_from_memory(python: Python, server: PlatformServer) -> None:
     code = f"""{FULL}
 runs(100)

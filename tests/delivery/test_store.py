@@ -327,7 +327,6 @@ def test_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "target").read_bytes() == b""
 
 
-@pytest.mark.xfail(reason="`PRAGMA journal_mode = WAL` does not wait: now and then one cannot", strict=False)
 def test_processes_that_open_it_at_once_all_can(python: Python, home: Path) -> None:
     home.mkdir()
     code = """
@@ -354,7 +353,7 @@ say(len(store.waiting(me, "place", 100)))
     "mode",
     [
         "DEFERRED",
-        pytest.param("IMMEDIATE", marks=pytest.mark.xfail(reason="`PRAGMA journal_mode = WAL` does not wait")),
+        "IMMEDIATE",
         "EXCLUSIVE",
     ],
 )

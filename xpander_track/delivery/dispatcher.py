@@ -70,7 +70,8 @@ class Dispatcher:
         self._lanes: dict[str, Lane] = {}
         self._destinations: dict[str, Destination] = {}
         self._tickets: weakref.WeakValueDictionary[str, Ticket] = weakref.WeakValueDictionary()
-        self._unrecorded: list[tuple[int, Report]] = []
+        self._taken: list[bytes] = []  # Lines of the journal that are to be taken apart,
+        self._unrecorded: list[tuple[int, Report]] = []  # and what they say, which is to be recorded.
         self._woken = False
         self._is_started = False
         self._is_stopped = False
@@ -228,8 +229,9 @@ class Dispatcher:
             self._collecting = None
         try:
             self._record()  # What could not be recorded before.
-            while lines := self.journal.read():
-                self._unrecorded = entries(lines, self._home)
+            while self._taken or self._take():
+                self._unrecorded = entries(self._taken, self._home)
+                self._taken = []
                 self._record()
         except Exception as error:  # noqa: BLE001  # whatever it is: the lines are kept, and tried again
             trouble("record finished runs in the history", error)
@@ -238,6 +240,10 @@ class Dispatcher:
         self._open_lanes()
         for lane in self._lanes.values():
             lane.look()
+
+    def _take(self) -> bool:
+        self._taken = self.journal.read()
+        return bool(self._taken)
 
     def _record(self) -> None:
         assert self.store is not None

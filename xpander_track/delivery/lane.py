@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from ..boundary import logger, trouble
+from ..plain import dumps, plain
 from ..redaction import Redaction
 from .destination import Postponed, Rejected
 from .receipt import Receipt
@@ -162,7 +163,8 @@ class Lane:
         task_json = None
         try:
             task = await self.destination.deliver(waiting.report)
-            task_json = None if task is None else _SECRETS.text(task.model_dump_json(exclude_defaults=True))
+            if task is not None:
+                task_json = dumps(plain(task.model_dump(mode="json", exclude_defaults=True), scrub=_SECRETS))
             receipt = Receipt("delivered", where, task=task)
             self._succeeded()
         except Rejected as rejected:

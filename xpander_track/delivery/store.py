@@ -361,7 +361,7 @@ class Store:
         try:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             _check_version(version, self._path)
-            db.execute("PRAGMA journal_mode = WAL")
+            _use_wal(db)
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA foreign_keys = ON")
             if version == 0:
@@ -401,6 +401,20 @@ def _deliveries(db: sqlite3.Connection, seq: int) -> list[Delivery]:
         Delivery(destination, state, attempts, reason, json.loads(task) if task else None)
         for destination, state, attempts, reason, task in rows
     ]
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    # This one statement does not wait while a neighbour is at it: we do.
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:  # noqa: PERF203  # once for each neighbour that is at it
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _check_version(version: int, path: Path | None) -> None:
