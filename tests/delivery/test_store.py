@@ -339,6 +339,7 @@ me = os.environ["ME"]
 for line in range(20):
     store.record(me, [(line, Report(f"{me} {line}", "ended", "a", None, 0.0, ["place"], "completed"))])
 say(len(store.waiting(me, "place", 100)))
+store.close()
 """
     go = home / "go"
     processes = [python(code, GO=str(go), ME=f"process-{number}") for number in range(6)]
