@@ -4,7 +4,6 @@ xpander_track puts the runs of your AI agents into the xpander.ai task history.
 ``@track_task`` or ``tracked_task()`` around an agent, ``record_tool`` and ``current_run().record_llm`` inside of it.
 """
 
-from .current import current_run
 from .delivery import Flushed, Receipt, aflush, flush, shutdown
 from .platform import (
     AgentExecutionInput,
@@ -23,7 +22,7 @@ from .platform import (
     Tokens,
     Unreachable,
 )
-from .run import Run
+from .run import Run, current_run
 from .settings import configure
 from .tool_call import ToolCall
 from .tracking import TrackedTask, record_tool, track_task, track_tool, tracked_task

@@ -9,15 +9,25 @@ nothing hides behind it.
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import logging
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from .describe import describe_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
+P = ParamSpec("P")
+R = TypeVar("R")
+E = TypeVar("E", bound=Exception)
+
 logger = logging.getLogger("xpander_track")
+
+_PACKAGE = __name__.partition(".")[0]
 
 reraise = False
 troubles = 0
@@ -52,14 +62,61 @@ class quietly:  # noqa: N801  # reads as what it does: `with quietly("record a t
         return True
 
 
+def guarded(step: str, instead: Callable[..., Any] | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """
+    Decorates what user code calls, a function or coroutine function: nothing but misuse and what is theirs comes out.
+
+    Args:
+        step: What is being done, to complete the sentence "could not ...".
+        instead: Called with the same arguments for what to give back in place of a result. Default: None is given.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        def failed(error: Exception, args: Any, kwargs: Any) -> Any:
+            if getattr(error, "is_misuse", False):
+                raise error
+            trouble(step, error)
+            return None if instead is None else instead(*args, **kwargs)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001  # whatever it is
+                return failed(error, args, kwargs)
+
+        @functools.wraps(function)
+        async def await_(*args: P.args, **kwargs: P.kwargs) -> Any:
+            try:
+                return await cast("Any", function)(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001  # whatever it is
+                return failed(error, args, kwargs)
+
+        return cast("Callable[P, R]", await_ if inspect.iscoroutinefunction(function) else call)
+
+    return decorate
+
+
+def misuse(error: E) -> E:
+    """*error*, which tells users of a mistake of theirs: it passes the boundary."""
+    error.is_misuse = True  # type: ignore[attr-defined]  # exceptions take any attribute
+    return error
+
+
 def trouble(step: str, error: BaseException) -> None:
-    """Count, and the first time log, that *step* could not be done."""
+    """
+    Count, and the first time log, that *step* could not be done.
+
+    For places where even ``quietly`` would be one more call that can fail: ``except Exception as error: trouble(...)``.
+    """
     global troubles  # noqa: PLW0603  # a process-wide counter
+    if reraise:
+        raise error
     troubles += 1
-    say_once(
-        f"{step}: {type(error).__name__}", "Could not %s: %s. Your code is not affected.", step, describe_error(error)
-    )
+    # At the recursion limit, or without memory, this fails as well.
     with contextlib.suppress(Exception):
+        topic = f"{step}: {type(error).__name__}"
+        say_once(topic, "Could not %s: %s. Your code is not affected.", step, describe_error(error))
         logger.debug("Could not %s.", step, exc_info=error)
 
 
@@ -71,3 +128,11 @@ def say_once(topic: str, message: str, *values: object) -> None:
     # A handler of the user's may raise: that is not the business of who is being tracked.
     with contextlib.suppress(Exception):
         logger.warning(message, *values)
+
+
+def call_site() -> str:
+    """Where in the user's code we have been called: file and line."""
+    frame = sys._getframe()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # documented; it reads no source
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,11 +1,15 @@
 """What a run was given and what came of it, as bounded text without secrets."""
 
+# Callables of any type are what this file is about:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from .plain import Json, dumps, plain
+from .plain import MARGIN, Json, dumps, plain, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,19 +62,82 @@ class Capture:
         return dumps(data)
 
 
+class Items:
+    """
+    What a stream gives, kept within the budget of one value: texts are joined at the end, else it is a list.
+
+    Args:
+        capture: How it is kept. Every item is read when it is given: later changes do not show.
+    """
+
+    __slots__ = ("_capture", "_chunks", "_items", "_left", "_left_out", "_length")
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        self._left = capture.max_chars
+        # As long as there is nothing but text, it is kept as it is: a secret may be spread over several chunks.
+        self._chunks: list[str] | None = []
+        self._length = 0
+        self._items: list[Json] = []
+        self._left_out = 0
+
+    def add(self, item: object) -> None:
+        """The stream has given *item*."""
+        if self._chunks is not None:
+            if type(item) is str:
+                if self._length < self._capture.max_chars + MARGIN:
+                    self._chunks.append(item)
+                self._length += len(item)
+                return
+            chunks, self._chunks = self._chunks, None
+            for chunk in chunks:
+                self._add(chunk)
+        self._add(item)
+
+    def _add(self, item: object) -> None:
+        if self._left <= 0:
+            self._left_out += 1
+            return
+        data = plain(item, max_chars=self._left, scrub=self._capture.redaction)
+        self._items.append(data)
+        self._left -= len(dumps(data)) + 1
+
+    def data(self) -> Json:
+        """What was given so far."""
+        if self._chunks is not None:
+            text = "".join(self._chunks)
+            redaction = self._capture.redaction
+            return plain_text(text, self._length, max_chars=self._capture.max_chars, scrub=redaction)
+        marks: list[Json] = [f"… {self._left_out} more items left out"] if self._left_out else []
+        return [*self._items, *marks]
+
+
 class Parameters:
     """
     The parameters of a function, read once; then any call's arguments by name.
 
-    A call that the function itself would refuse is not refused here: that is the function's business.
+    A call that the function itself would refuse is not refused here: that is the function's business. Of a ``partial``
+    what it was made with counts among the arguments.
 
     Args:
         function: What is called.
     """
 
-    __slots__ = ("_defaults", "_keywords", "_more_keywords", "_more_positional", "_names", "_positional")
+    __slots__ = (
+        "_defaults", "_given", "_given_by_name", "_keywords", "_more_keywords", "_more_positional", "_names",
+        "_positional",
+    )  # fmt: skip
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        self._given: tuple[Any, ...] = ()
+        self._given_by_name: dict[str, Any] = {}
+        while isinstance(function, functools.partial):
+            partial: Any = function
+            self._given = (*partial.args, *self._given)
+            self._given_by_name = {**partial.keywords, **self._given_by_name}
+            function = partial.func
+        if self._given and _is_method_of(function, self._given[0]):
+            function, self._given = function.__get__(self._given[0]), self._given[1:]
         try:
             parameters = list(inspect.signature(function).parameters.values())
         except (ValueError, TypeError):  # Some built-ins have none.
@@ -106,6 +173,8 @@ class Parameters:
             kwargs: Keyword arguments.
             bound: The first parameter is a receiver (``self``, ``cls``), which is left out.
         """
+        args = (*self._given, *args)
+        kwargs = {**self._given_by_name, **kwargs}
         positional = self._positional[1:] if bound else self._positional
         given = dict(zip(positional, args))  # noqa: B905  # more arguments than names is the rule with *args
         more: dict[str, object] = {}
@@ -118,3 +187,9 @@ class Parameters:
         every = {**self._defaults, **given}
         names = self._names[1:] if bound else self._names
         return {name: every[name] for name in names or every if name in every}
+
+
+def _is_method_of(function: Any, first: object) -> bool:
+    """Whether *first*, as the first argument of *function*, is its receiver."""
+    name = str(getattr(function, "__name__", ""))
+    return hasattr(function, "__get__") and any(base.__dict__.get(name) is function for base in type(first).__mro__)

@@ -1,86 +1,173 @@
 """
 Which run is current here, without ``contextvars``: there is no token to detach, so none can be detached wrongly.
 
-A run is entered where it begins: in the running asyncio task, else in the thread. It leaves by identity, in any order,
-from anywhere.
+*Here* is a place: the running asyncio task, else the thread. A run is entered in a place, and leaves it by identity, in
+any order, from anywhere. What a place inherits from the one that made it, ``inheritance.py`` hands over.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
 import threading
 import weakref
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .run import NO_RUN, Run
+if TYPE_CHECKING:
+    from .run import Run
 
-Stack: TypeAlias = "list[Run]"
+# Weak: a task or thread that outlives a run of its parent's does not keep it.
+Inherited: TypeAlias = "tuple[weakref.ref[Run], ...]"
 
 
-# A run may be left elsewhere than it was entered: two threads may change one stack. Re-entrant, for finalizers.
-_leaving = threading.RLock()
+def innermost_run() -> Run | None:
+    """The innermost open run of this task, else of this thread; None where there is none."""
+    loop = asyncio._get_running_loop()  # noqa: SLF001  # the documented way that does not raise where there is none
+    if loop is None:
+        return _thread.place.innermost()
+    place = _place_of(asyncio.current_task(loop))
+    # A loop may run inside of a block of its thread's. But what the thread inherited does not count in it: a loop that
+    # some run happened to start serves others too.
+    return (place and place.innermost()) or _thread.place.innermost_entered()
+
+
+class Entry:
+    """A run, entered in a place."""
+
+    __slots__ = ("_place", "run")
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._place = _here()
+        self._place.entered.append(self)
+
+    def leave(self) -> None:
+        """The run is not current any more where it was entered, whatever was entered there since."""
+        with contextlib.suppress(ValueError):  # It has left already.
+            self._place.entered.remove(self)  # By identity, and in one step: no lock is needed.
+
+    def is_here(self) -> bool:
+        """Whether it was entered by this task or thread."""
+        return _here() is self._place
+
+
+# --- for inheritance ---
+
+
+def open_runs() -> Inherited:
+    """The open runs of this place, the innermost last: what a child of it inherits."""
+    loop = asyncio._get_running_loop()  # noqa: SLF001  # as above
+    if loop is None:
+        runs = _thread.place.open()
+    else:
+        place = _place_of(asyncio.current_task(loop))
+        runs = (place and place.open()) or [run for run in _thread.place.runs() if run.is_open]
+    return tuple(map(weakref.ref, runs))
+
+
+def inherit_task(task: asyncio.Task[object], runs: Inherited) -> None:
+    """*task* begins with these runs."""
+    if runs and task not in _tasks:
+        _tasks[task] = _Place(runs)
+
+
+def inherit_thread(thread: threading.Thread, runs: Inherited) -> None:
+    """*thread*, which is about to be started, begins with these runs."""
+    _threads[thread] = runs
+
+
+def visit(runs: Inherited) -> _Place:
+    """
+    From now on these are this thread's runs: it does a job that comes from where *runs* are open.
+
+    Returns:
+        What to give to ``go_back`` when the job is done.
+    """
+    before = _thread.place
+    _thread.place = _Place(runs)
+    return before
+
+
+def go_back(before: _Place) -> None:
+    """The thread has its own runs again."""
+    _thread.place = before
+
+
+def births(runs: Inherited) -> list[Inherited]:
+    """
+    A task that begins to run in this thread now, and is not known yet, inherits *runs*: an eager child runs before
+    whoever makes it has it in hand.
+
+    Returns:
+        The list whose last item the caller takes away when the task is made.
+    """
+    _thread.births.append(runs)
+    return _thread.births
+
+
+# --- places ---
+
+
+class _Place:
+    """A task or thread: what was entered in it, and what it inherited."""
+
+    __slots__ = ("entered", "inherited")
+
+    def __init__(self, inherited: Inherited = ()) -> None:
+        self.entered: list[Entry] = []
+        self.inherited = inherited
+
+    def runs(self) -> list[Run]:
+        """Those that were entered, the innermost last."""
+        return [entry.run for entry in list(self.entered)]
+
+    def innermost_entered(self) -> Run | None:
+        for entry in reversed(self.entered):
+            if entry.run.is_open:
+                return entry.run
+        return None
+
+    def innermost(self) -> Run | None:
+        run = self.innermost_entered()
+        if run is None and self.inherited:
+            run = next((run for r in reversed(self.inherited) if (run := r()) is not None and run.is_open), None)
+        return run
+
+    def open(self) -> list[Run]:
+        inherited = [run for reference in self.inherited if (run := reference()) is not None]
+        return [run for run in (*inherited, *self.runs()) if run.is_open]
 
 
 class _Thread(threading.local):
     def __init__(self) -> None:
-        self.stack: Stack = []
+        # Asked only where some thread has inherited something: for a foreign thread, asking makes an object.
+        inherited = _threads.get(threading.current_thread(), ()) if _threads else ()
+        self.place = _Place(inherited)
+        self.births: list[Inherited] = []
 
 
+# Weak: what is gone takes its runs along, and nothing else can be mistaken for it.
+_tasks: weakref.WeakKeyDictionary[asyncio.Task[object], _Place] = weakref.WeakKeyDictionary()
+_threads: weakref.WeakKeyDictionary[threading.Thread, Inherited] = weakref.WeakKeyDictionary()
 _thread = _Thread()
-# Weak: a task that is gone takes its runs along, and no other task can be mistaken for it.
-_tasks: weakref.WeakKeyDictionary[asyncio.Task[object], Stack] = weakref.WeakKeyDictionary()
 
 
-def current_run() -> Run:
-    """
-    The innermost open run of this asyncio task, else of this thread.
-
-    Where there is none, a run that does nothing: everything can be called on it, and nothing comes of it.
-    """
-    stack = _stack()
-    return next((run for run in reversed(stack) if run.is_open), NO_RUN)
-
-
-def enter(run: Run) -> Stack:
-    """Make *run* the current one here; what is given back is to be handed to ``leave``."""
-    stack = _stack(make=True)
-    stack.append(run)
-    return stack
-
-
-def leave(run: Run, stack: Stack) -> None:
-    """*run* is not current any more where it was entered, whatever was entered there since."""
-    with _leaving:
-        for position in range(len(stack) - 1, -1, -1):
-            if stack[position] is run:
-                del stack[position]
-                return
-
-
-def is_here(stack: Stack) -> bool:
-    """Whether *stack*, from ``enter``, is that of this task or thread."""
-    return _stack() is stack
-
-
-def _stack(*, make: bool = False) -> Stack:
-    # asyncio.current_task() would raise where no loop runs; this way is the documented one that does not.
-    loop = asyncio._get_running_loop()  # noqa: SLF001
+def _here() -> _Place:
+    loop = asyncio._get_running_loop()  # noqa: SLF001  # as above
     task = None if loop is None else asyncio.current_task(loop)
     if task is None:
-        return _thread.stack
-    stack = _tasks.get(task)
-    if stack is None:
-        stack = []
-        if make:
-            _tasks[task] = stack
-    return stack
+        return _thread.place
+    place = _place_of(task)
+    if place is None:
+        place = _tasks[task] = _Place()
+    return place
 
 
-def _after_in_child() -> None:
-    global _leaving  # noqa: PLW0603  # it may have been held at the moment of the fork
-    _leaving = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_in_child)
+def _place_of(task: asyncio.Task[Any] | None) -> _Place | None:
+    """The place of *task*, if it has one yet."""
+    if task is None:
+        return None
+    place = _tasks.get(task)
+    if place is None and _thread.births:
+        place = _tasks[task] = _Place(_thread.births[-1])
+    return place

@@ -6,54 +6,93 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import settings
-from .boundary import quietly
-from .current import Stack, current_run, enter, leave
+from . import inheritance, settings
+from .boundary import misuse, quietly
+from .current import Entry
+from .driving import Scope
 from .platform import Configuration
-from .run import NO_RUN, Run
+from .run import NO_RUN, Run, current_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .capture import Parameters
+    from .capture import Items, Parameters
+    from .tool_call import ToolCall
 
 
-class OpenRun:
+class OpenRun(Scope):
     """An open run, and where it is current."""
 
-    __slots__ = ("_seconds", "run", "stack")
+    __slots__ = ("_entry", "_seconds", "run")
 
     def __init__(self, run: Run, seconds: float | None) -> None:
         self.run = run
-        self.stack: Stack = []
+        self._entry: Entry | None = None
         self._seconds = seconds
-        if run is not NO_RUN:
-            with quietly("make a run current"):
-                self.stack = enter(run)
 
-    def close(self, error: BaseException | None, returned: object = None) -> None:
-        """The body has ended."""
+    def enter(self) -> None:
+        """The run is current here."""
+        if self.run is not NO_RUN:
+            with quietly("hand runs on to tasks and threads"):
+                inheritance.ensure()
+            self._entry = Entry(self.run)
+
+    def leave(self) -> None:
+        """It is not current any more where it was entered last."""
+        if self._entry is not None:
+            self._entry.leave()
+
+    def is_here(self) -> bool:
+        """Whether it was entered by this task or thread."""
+        return self._entry is not None and self._entry.is_here()
+
+    def keep(self, item: object) -> None:
+        """A generator's body has given *item*."""
+        self.run.add_item(item)
+
+    def end(self, error: BaseException | None, returned: object = None) -> None:
+        """The body has ended. Wait for the platform's Task, if that was asked for; never inside a running loop."""
+        self._close(error, returned)
+        if self._waits(error) and asyncio._get_running_loop() is None:  # noqa: SLF001  # the way that does not raise
+            self.run.reported(self._seconds)
+
+    async def aend(self, error: BaseException | None, returned: object = None) -> None:
+        """The same, but waiting is possible."""
+        self._close(error, returned)
+        if self._waits(error):
+            await self.run.areported(self._seconds)
+
+    def _close(self, error: BaseException | None, returned: object) -> None:
         with quietly("make a run current no more"):
-            leave(self.run, self.stack)
-        with quietly("end a run"):
-            self.run.end(error, returned)
-
-    def wait(self, error: BaseException | None = None) -> None:
-        """Wait for the platform's Task, if that was asked for; never inside a running loop."""
-        with quietly("wait for a run's report"):
-            if self._waits(error) and asyncio._get_running_loop() is None:  # noqa: SLF001  # the way that does not raise
-                self.run.reported(self._seconds)
-
-    async def await_(self, error: BaseException | None = None) -> None:
-        """``wait`` for asynchronous code."""
-        with quietly("wait for a run's report"):
-            if self._waits(error):
-                await self.run.areported(self._seconds)
+            self.leave()
+        self.run.end(error, returned)
 
     def _waits(self, error: BaseException | None) -> bool:
         # Who was cancelled, or is to exit, must not be kept.
         may_wait = error is None or isinstance(error, Exception)
         return may_wait and bool(self._seconds) and self.run is not NO_RUN and not self.run.is_held_up()
+
+
+class OpenTool(Scope):
+    """A call of a tool that is going on."""
+
+    __slots__ = ("_call", "_items")
+
+    def __init__(self, call: ToolCall) -> None:
+        self._call = call
+        self._items: Items | None = None
+        call.__enter__()
+
+    def keep(self, item: object) -> None:
+        """The tool, a generator, has given *item*."""
+        if self._items is None:
+            self._items = self._call.items()
+        self._items.add(item)
+
+    def end(self, error: BaseException | None, returned: object = None) -> None:
+        """The call has ended. A consumer that stops reading is no error."""
+        self._call.__exit__(None, None if isinstance(error, GeneratorExit) else error, None)
+        self._call.set_result(returned if self._items is None else self._items.data())
 
 
 @dataclass(frozen=True)
@@ -77,19 +116,21 @@ class Options:
         settings.check_flag("capture_input", self.capture_input)
         settings.check_flag("capture_result", self.capture_result)
         if self.configuration is not None and not isinstance(self.configuration, Configuration):
-            raise TypeError(f"configuration must be a Configuration, not {type(self.configuration).__name__}.")
+            raise misuse(TypeError(f"configuration must be a Configuration, not {type(self.configuration).__name__}."))
 
     def check_for_function(self) -> None:
         """Raise for what a decorator cannot do."""
         if self.input is not None and not isinstance(self.input, str) and not callable(self.input):
-            raise TypeError(f"input must be a text or a function of the arguments, not {type(self.input).__name__}.")
+            raise misuse(
+                TypeError(f"input must be a text or a function of the arguments, not {type(self.input).__name__}.")
+            )
 
     def check_for_block(self) -> None:
         """Raise for what only a decorator can do."""
         for name in ("id", "input"):
             if callable(getattr(self, name)):
-                raise TypeError(
-                    f"{name} is a function of a call's arguments; a block has none. Give the {name} itself."
+                raise misuse(
+                    TypeError(f"{name} is a function of a call's arguments; a block has none. Give the {name} itself.")
                 )
 
     def begin(self, name: str | None = None, call: Call | None = None) -> OpenRun:

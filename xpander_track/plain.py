@@ -46,7 +46,7 @@ _NODE_COST = 8
 _MAX_DUMP = 1_000_000
 _PAIR = 2
 # What is scrubbed, and then dropped, beyond the end of a text that is cut: a secret is not left there in part.
-_SEAM = 4096
+MARGIN = 4096
 
 _ARRAYS: tuple[Any, ...] = (list, tuple, set, frozenset, deque)
 # Not every Mapping: a web request is one too, and a walk through it would lay open what its repr keeps to itself.
@@ -83,6 +83,11 @@ def plain(value: object, *, max_chars: int | None = None, scrub: Scrub | None = 
         scrub: Takes secrets out.
     """
     return _Walk(max_chars, scrub).visit(value)
+
+
+def plain_text(text: str, length: int, *, max_chars: int, scrub: Scrub | None) -> str:
+    """The beginning of a text of *length* characters: *text*, of which ``MARGIN`` more than *max_chars* is enough."""
+    return _Walk(max_chars, scrub).text(text, length)
 
 
 def dumps(data: Json) -> str:
@@ -147,14 +152,14 @@ class _Walk:
         text = stand_in(value)
         return self.text(text if self.scrub is None else self.scrub.representation(text))
 
-    def text(self, text: str) -> str:
-        """Well-formed text within the budget, without secrets."""
-        length = len(text)
+    def text(self, text: str, length: int | None = None) -> str:
+        """Well-formed text within the budget, without secrets. *text* may be the beginning of one of *length*."""
+        length = length or len(text)
         if length > self.left:
             kept = max(0, int(self.left))
-            head = self.clean(text[: kept + _SEAM])
-            if length > kept + _SEAM:
-                head = head[:-_SEAM]
+            head = self.clean(text[: kept + MARGIN])
+            if length > kept + MARGIN:
+                head = head[:-MARGIN]
             text = f"{head[:kept]}… [{length - kept} of {length} characters left out]"
         else:
             text = self.clean(text)

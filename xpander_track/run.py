@@ -6,27 +6,38 @@ import asyncio
 import os
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import settings
-from .boundary import quietly, say_once
-from .capture import Capture
+from .binding import bound
+from .boundary import call_site, guarded, misuse, quietly, say_once
+from .capture import Capture, Items
+from .current import innermost_run
 from .delivery import Receipt, outbox
 from .delivery.report import SUCCESSES, Ending, Report, Stage
 from .delivery.routing import destinations
 from .describe import describe_error, well_formed
+from .plain import dumps
 from .platform import Tokens
 from .tool_call import ToolCall
 from .usage import Tally, extract_usage
 from .usage.shape import MAX_COUNT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .delivery.destination import Destination
     from .delivery.receipt import Ticket
     from .platform import Configuration, Task
 
+F = TypeVar("F", bound="Callable[..., Any]")
+
 _TIMEOUTS = (TimeoutError, asyncio.TimeoutError)  # Two types before Python 3.11.
 _MAX_TOOL_DETAILS = 1_000
+
+
+def _unbound(_: object, function: F) -> F:
+    return function
 
 
 class _Unset:
@@ -49,8 +60,8 @@ class Run:
     """
 
     __slots__ = (
-        "_agent_id", "_destinations", "_duration", "_ending", "_failure", "_id", "_input", "_is_open",
-        "_keeps_result", "_name", "_process", "_response", "_result", "_returned", "_settings", "_started",
+        "__weakref__", "_agent_id", "_destinations", "_duration", "_ending", "_failure", "_id", "_input", "_is_open",
+        "_items", "_keeps_result", "_name", "_process", "_response", "_result", "_returned", "_settings", "_started",
         "_started_at", "_ticket", "_tools", "capture", "tally",
     )  # fmt: skip
 
@@ -77,6 +88,7 @@ class Run:
         self._input: str | None = None
         self._result: str | _Unset | None = _UNSET
         self._returned: str | None = None
+        self._items: Items | None = None
         self._failure: str | None = None
         self._response: Any = None
         self.tally = Tally(outer.tally if outer else None)
@@ -159,18 +171,19 @@ class Run:
 
     # --- recording ---
 
+    @guarded("record an input")
     def set_input(self, value: object) -> None:
         """What the run was given: a text, or anything else as JSON."""
         if self._records("set_input"):
-            with quietly("record an input"):
-                self._input = self.capture.text(value)
+            self._input = self.capture.text(value)
 
+    @guarded("record a result")
     def set_result(self, value: object) -> None:
         """What came of the run: a text, or anything else as JSON. It wins over a returned value and over an error."""
         if self._records("set_result"):
-            with quietly("record a result"):
-                self._result = self.capture.text(value)
+            self._result = self.capture.text(value)
 
+    @guarded("record a failure")
     def fail(self, reason: str) -> None:
         """
         The run has failed, though nothing is raised.
@@ -185,6 +198,7 @@ class Run:
         if self._records("fail"):
             self._failure = self.capture.text(reason)
 
+    @guarded("read a model's response")
     def record_llm(self, response: object) -> None:
         """
         A response of a language model: its tokens add up, its tool calls are noted, and the last one is kept raw.
@@ -199,6 +213,7 @@ class Run:
                 self._response = response
                 self.tally.add(extract_usage(response), response)
 
+    @guarded("record tokens")
     def record_tokens(
         self,
         tokens: Tokens | None = None,
@@ -224,19 +239,20 @@ class Run:
             "cache_read_tokens": cache_read_tokens,
             "cache_write_tokens": cache_write_tokens,
         }
-        by_name = any(count is not None for count in counts.values())
+        by_name = list(counts.values()) != [None] * len(counts)
         if (tokens is not None) == by_name:
-            raise TypeError("record_tokens() takes a Tokens, or counts by name: one of the two.")
+            raise misuse(TypeError("record_tokens() takes a Tokens, or counts by name: one of the two."))
         if tokens is None:
             for name, count in counts.items():
                 if count is not None and (type(count) is not int or not 0 <= count <= MAX_COUNT):
-                    raise ValueError(f"{name} must be a whole number of at least 0, not {count!r}.")
+                    raise misuse(ValueError(f"{name} must be a whole number of at least 0, not {count!r}."))
             tokens = Tokens(**counts)
         elif not isinstance(tokens, Tokens):
-            raise TypeError(f"record_tokens() takes a Tokens, not a {type(tokens).__name__}.")
+            raise misuse(TypeError(f"record_tokens() takes a Tokens, not a {type(tokens).__name__}."))
         if self._records("record_tokens"):
             self.tally.add_tokens(tokens)
 
+    @guarded("record a tool call")
     def record_tool(
         self,
         name: str,
@@ -261,10 +277,10 @@ class Run:
         """
         settings.check_seconds("duration", duration)
         call = self.tool(name, arguments)
-        with quietly("record a tool call"):
-            call.note(result=result, error=error, duration=duration)
-            self.add_tool(call)
+        call.note(result=result, error=error, duration=duration)
+        self.add_tool(call)
 
+    @guarded("record a tool call", instead=lambda *_, **__: NO_CALL)
     def tool(self, name: str, arguments: object = None) -> ToolCall:
         """
         A tool call, to be run in a ``with`` or ``async with`` block: timed, its exception recorded and passed on.
@@ -283,6 +299,7 @@ class Run:
             call.arguments = None if arguments is None or not self._is_open else self.capture.data(arguments)
         return call
 
+    @guarded("report progress")
     def report_progress(self, *, result: object = None) -> None:
         """
         Report the run as it is now; its end will update the same record.
@@ -291,11 +308,27 @@ class Run:
             result: What has come of it so far.
         """
         if self._records("report_progress"):
-            with quietly("report progress"):
-                self._post("progress", None if result is None else self.capture.text(result))
+            self._post("progress", None if result is None else self.capture.text(result))
+
+    @guarded("bind a function to a run", instead=_unbound)
+    def bind(self, function: F) -> F:
+        """
+        *function*, so that this run is current while it runs, wherever that may be.
+
+        For what does not inherit it: callbacks, queues, threads that exist already. What child tasks, new threads and
+        thread pools do needs none of this. After the run's end it is as if it were not there.
+
+        Args:
+            function: A callable of any kind; it stays for its callers what it is.
+
+        Raises:
+            TypeError: *function* cannot be called.
+        """
+        return cast("F", bound(self, function))
 
     # --- what becomes of it ---
 
+    @guarded("wait for a run's report")
     def reported(self, timeout: float | None = None) -> Task | None:
         """
         Wait until the run, which has ended, is reported.
@@ -309,6 +342,7 @@ class Run:
         settings.check_seconds("timeout", timeout)
         return None if self._ticket is None else self._ticket.wait(timeout).task
 
+    @guarded("wait for a run's report")
     async def areported(self, timeout: float | None = None) -> Task | None:  # as in DESIGN
         """``reported`` for asynchronous code."""
         settings.check_seconds("timeout", timeout)
@@ -324,6 +358,13 @@ class Run:
         """A tool call has begun, or has happened."""
         if self._records("record_tool"):
             self._tools.append(call)
+
+    def add_item(self, item: object) -> None:
+        """The body, a generator's, has given *item*."""
+        if self._is_open and self._keeps_result and self._result is _UNSET:
+            if self._items is None:
+                self._items = Items(self.capture)
+            self._items.add(item)
 
     def begin(self, given: str | None) -> None:
         """The body starts now, with this input."""
@@ -354,6 +395,9 @@ class Run:
                         self.tally.add(usage, returned)
                 if self._keeps_result and self._result is _UNSET:
                     self._returned = self.capture.text(returned)
+            if self._items is not None:
+                given = self._items.data()
+                self._returned = given if isinstance(given, str) else dumps(given)
         with quietly("report a run"):
             self._post("ended", self.result)
             self._response = None
@@ -404,9 +448,9 @@ class Run:
 
     def _records(self, what: str) -> bool:
         if not self._is_open:
-            say_once(
-                f"ended {what}", "%s() was called on a run that is not open (%s): nothing was recorded.", what, self._id
-            )
+            place = call_site()
+            message = "%s() at %s: the run is not open (%s), nothing was recorded."
+            say_once(f"ended {what} {place}", message, what, place, self._id)
         return self._is_open
 
 
@@ -420,7 +464,7 @@ class _NoRun(Run):
         self.capture = Capture(1, self._settings.redaction())
         self._id = ""
         self._agent_id = self._name = self._input = self._failure = self._ticket = None
-        self._ending = self._returned = self._response = None
+        self._ending = self._returned = self._response = self._items = None
         self._result = _UNSET
         self._destinations = []
         self._tools = []
@@ -432,6 +476,9 @@ class _NoRun(Run):
 
     def __bool__(self) -> bool:
         return False
+
+    def bind(self, function: F) -> F:
+        return function
 
     def __repr__(self) -> str:
         return "<no run>"
@@ -455,9 +502,9 @@ def ending_of(error: BaseException) -> Ending:
 
 def _check_name(what: str, value: object, *, may_be_empty: bool = False) -> None:
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be a text, not {type(value).__name__}.")
+        raise misuse(TypeError(f"{what} must be a text, not {type(value).__name__}."))
     if not value and not may_be_empty:
-        raise ValueError(f"{what} is empty.")
+        raise misuse(ValueError(f"{what} is empty."))
 
 
 def _reseed() -> None:
@@ -469,3 +516,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reseed)
 
 NO_RUN = _NoRun()
+
+
+NO_CALL: ToolCall = ToolCall(NO_RUN, "")
+
+
+@guarded("tell which run is current", instead=lambda: NO_RUN)
+def current_run() -> Run:
+    """
+    The innermost open run of this asyncio task, else of this thread.
+
+    Child tasks, threads and jobs of thread pools inherit it, see ``configure(propagate=...)``; for anything else there
+    is ``run.bind``. Where there is none, a run that does nothing: everything can be called on it, and nothing comes of
+    it.
+    """
+    return innermost_run() or NO_RUN

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .boundary import misuse
 from .platform import Configuration
 from .redaction import Redaction, keep_out
 
@@ -44,6 +45,7 @@ class Settings:
     home: Path | None = None
     exit_timeout: float = EXIT_TIMEOUT
     enabled: bool | None = None
+    propagate: bool = True
 
     def configuration(self) -> Configuration | None:
         """The platform that runs are reported to; None is the embedded one: no key and no base URL anywhere."""
@@ -90,6 +92,7 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
     home: str | os.PathLike[str] | None = _UNSET,
     exit_timeout: float | None = _UNSET,
     enabled: bool | None = _UNSET,
+    propagate: bool | None = _UNSET,
 ) -> None:
     """
     Decide how runs are captured and where they are reported. What is not given stays; None takes a decision back.
@@ -116,6 +119,9 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
             ``XPANDER_TRACK_HOME``, else the XDG state folder. Must be set before the first run.
         exit_timeout: Seconds that the interpreter's exit may wait for deliveries, in all. Default 2.
         enabled: False switches everything off. Default: on, unless ``XPANDER_TRACK_DISABLED`` is ``1``.
+        propagate: Whether child tasks, threads and jobs of thread pools inherit the current run of where they are
+            made. It takes a task factory on the loop and wrappers around what starts threads; False takes them away
+            when the next run opens. Default True.
 
     Raises:
         TypeError: An argument of the wrong type, or one that does not exist.
@@ -127,7 +133,7 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
         check_text(name, given.get(name))
     for name in ("timeout", "wait", "exit_timeout"):
         check_seconds(name, given.get(name), zero=name != "timeout")
-    for name in ("capture_input", "capture_result", "enabled"):
+    for name in ("capture_input", "capture_result", "enabled", "propagate"):
         check_flag(name, given.get(name))
     limit = given.get("max_chars")
     if limit is not None and (type(limit) is not int or limit < 1):
@@ -150,15 +156,15 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
 def check_flag(name: str, value: object) -> None:
     """Raise unless *value* is None, True or False."""
     if value is not None and not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, not {type(value).__name__}.")
+        raise misuse(TypeError(f"{name} must be True or False, not {type(value).__name__}."))
 
 
 def check_text(name: str, value: object) -> None:
     """Raise unless *value* is None or a text that is not empty."""
     if value is not None and not isinstance(value, str):
-        raise TypeError(f"{name} must be a text, not {type(value).__name__}.")
+        raise misuse(TypeError(f"{name} must be a text, not {type(value).__name__}."))
     if value == "":
-        raise ValueError(f"{name} is empty. Leave it out, or give a text.")
+        raise misuse(ValueError(f"{name} is empty. Leave it out, or give a text."))
 
 
 def check_seconds(name: str, value: object, *, zero: bool = True, none: bool = True) -> None:
@@ -166,6 +172,8 @@ def check_seconds(name: str, value: object, *, zero: bool = True, none: bool = T
     if value is None and none:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}.")
+        raise misuse(TypeError(f"{name} must be a number of seconds, not {type(value).__name__}."))
     if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise ValueError(f"{name} must be a number of seconds {'of at least' if zero else 'above'} 0, not {value!r}.")
+        raise misuse(
+            ValueError(f"{name} must be a number of seconds {'of at least' if zero else 'above'} 0, not {value!r}.")
+        )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from .boundary import quietly
+from .boundary import guarded
+from .capture import Items
 from .describe import describe_error
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ class ToolCall:
         self.duration: float | None = None
         self._started = 0.0
 
+    @guarded("record a tool's result")
     def set_result(self, value: object) -> None:
         """What the tool gave: anything."""
-        with quietly("record a tool's result"):
-            self.note(result=value)
+        self.note(result=value)
 
     def note(
         self, *, result: object = None, error: BaseException | str | None = None, duration: float | None = None
@@ -49,23 +50,30 @@ class ToolCall:
         if duration is not None:
             self.duration = duration
 
+    def items(self) -> Items:
+        """Keeps what the tool gives, if it is a stream."""
+        return Items(self._run.capture)
+
+    @guarded("record a tool call")
+    def _begin(self) -> None:
+        self._run.add_tool(self)
+
     def as_data(self) -> dict[str, Any]:
         """What is known of it, by name."""
         names = ("name", "arguments", "result", "error", "duration")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def __enter__(self) -> ToolCall:
-        with quietly("record a tool call"):
-            self._run.add_tool(self)
         self._started = time.perf_counter()
+        self._begin()
         return self
 
+    @guarded("record a tool call")
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         duration = time.perf_counter() - self._started
-        with quietly("record a tool call"):
-            self.note(error=error, duration=duration)
+        self.note(error=error, duration=duration)
 
     async def __aenter__(self) -> ToolCall:
         return self.__enter__()

@@ -1,24 +1,25 @@
 """The front door: ``track_task``, ``tracked_task``, ``track_tool`` and ``record_tool``."""
 
+# Callables of any type are what this file is about:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import functools
-import inspect
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from . import settings
-from .boundary import quietly, say_once
+from .boundary import call_site, guarded, quietly, say_once
 from .capture import Parameters
-from .current import current_run, is_here
-from .opening import Call, OpenRun, Options
-from .run import NO_RUN
-from .tool_call import ToolCall
-from .wrapping import function_of, is_class_method, wrapped
+from .driving import Scope
+from .opening import Call, OpenRun, OpenTool, Options
+from .run import NO_RUN, current_run
+from .wrapping import function_of, is_class_method, what_runs, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from types import FrameType, TracebackType
+    from collections.abc import Callable
+    from types import TracebackType
 
     from .platform import Configuration
     from .run import Run
@@ -54,9 +55,13 @@ def track_task(  # every option is a keyword of its own
     """
     Record every call of an agent's entry function as a run, and report it when it ends.
 
-    For functions, coroutine functions and methods; above or below ``@staticmethod`` and ``@classmethod``. The function
-    stays what it is for its callers: result, exceptions, signature and type. Its arguments are the run's input (the
-    text itself, if there is one parameter and it got a text; else JSON by name), what it returns is the result.
+    For callables of any kind: functions, coroutine functions, generators and asynchronous generators, methods (above or
+    below ``@staticmethod`` and ``@classmethod``), ``functools.partial`` and objects that can be called. It stays what
+    it is for its callers: result, exceptions, signature and type. Its arguments are the run's input (the text itself,
+    if there is one parameter and it got a text; else JSON by name), what it returns is the result.
+
+    The run of a generator begins with its first step and ends with its last, or when its consumer leaves it. It is
+    current only while the generator's body runs. Its result is what it has given: texts joined, else a list.
 
     Args:
         function: The function, where the decorator is used bare.
@@ -70,7 +75,7 @@ def track_task(  # every option is a keyword of its own
         configuration: The platform of these runs. Default: what ``configure`` and the environment say.
 
     Raises:
-        TypeError, ValueError: At once, for a wrong option, or for what is no function.
+        TypeError, ValueError: At once, for a wrong option, or for what cannot be called. A class is refused as well.
     """
     options = Options(agent_id, id, input, wait, capture_input, capture_result, configuration)
     options.check()
@@ -79,6 +84,7 @@ def track_task(  # every option is a keyword of its own
     return _track(options, function)
 
 
+@guarded("track a block", instead=lambda *_, **__: _NOT_TRACKED)
 def tracked_task(  # every option is a keyword of its own
     *,
     agent_id: str | None = None,
@@ -119,7 +125,7 @@ def track_tool(function: Any = None, /, *, name: str | None = None) -> Any:
     Outside of any run it is as if it were not decorated.
 
     Args:
-        function: The function or coroutine function, where the decorator is used bare.
+        function: The function, of any kind that ``track_task`` takes, where the decorator is used bare.
         name: The tool's name. Default: the function's.
 
     Raises:
@@ -131,6 +137,7 @@ def track_tool(function: Any = None, /, *, name: str | None = None) -> Any:
     return _track_tool(name, function)
 
 
+@guarded("record a tool call")
 def record_tool(
     name: str,
     *,
@@ -146,8 +153,7 @@ def record_tool(
     """
     run = current_run()
     if run is NO_RUN and settings.current().is_enabled():
-        caller = cast("FrameType", inspect.currentframe()).f_back
-        place = "?" if caller is None else f"{caller.f_code.co_filename}:{caller.f_lineno}"
+        place = call_site()
         say_once(f"no run at {place}", "record_tool() at %s: no run is current there, nothing was recorded.", place)
     run.record_tool(name, arguments=arguments, result=result, error=error, duration=duration)
 
@@ -161,29 +167,30 @@ class TrackedTask:
         # Re-entrant: a finalizer may leave a block of its own in the middle of ours.
         self._lock = threading.RLock()
 
+    @guarded("begin a run", instead=lambda *_: NO_RUN)
     def __enter__(self) -> Run:
         self._options.check_for_block()
         opened = self._options.begin()
+        with quietly("make a run current"):
+            opened.enter()
         with self._lock:
             self._open.append(opened)
         return opened.run
 
+    @guarded("end a run")
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        opened = self._innermost()
-        opened.close(error)
-        opened.wait(error)
+        self._innermost().end(error)
 
     async def __aenter__(self) -> Run:
         return self.__enter__()
 
+    @guarded("end a run")
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        opened = self._innermost()
-        opened.close(error)
-        await opened.await_(error)
+        await self._innermost().aend(error)
 
     def __call__(self, function: F) -> F:
         """Decorate *function*: each call of it is a run."""
@@ -195,89 +202,70 @@ class TrackedTask:
         with self._lock:
             here: list[OpenRun] = []
             with quietly("tell which run to leave"):
-                here = [opened for opened in self._open if is_here(opened.stack)]
+                here = [opened for opened in self._open if opened.is_here()]
             opened = (here or self._open)[-1]
             self._open.remove(opened)
             return opened
 
 
+class _NotTracked(TrackedTask):
+    """A block that is nothing but its code."""
+
+    def __enter__(self) -> Run:
+        return NO_RUN
+
+    def _innermost(self) -> OpenRun:
+        return OpenRun(NO_RUN, None)
+
+    def __call__(self, function: F) -> F:
+        return function
+
+
+_NOT_TRACKED: TrackedTask = _NotTracked(Options(None, None, None, None, None, None, None))
+
+
 def _track(options: Options, function: Any) -> Any:
     options.check_for_function()
     target = function_of("track_task", function)
-    parameters = Parameters(target)
-    name = ".".join(part for part in (getattr(target, n, None) for n in ("__module__", "__qualname__")) if part) or None
-    is_static = isinstance(function, staticmethod)
+    calls = _Calls(function, target)
+    named = what_runs(function)
+    name = ".".join(part for part in (getattr(named, n, None) for n in ("__module__", "__qualname__")) if part) or None
 
     def begin(instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenRun:
-        return options.begin(name, _call(target, parameters, instance, args, kwargs, is_static=is_static))
+        return options.begin(name, calls.call(instance, args, kwargs))
 
-    def around(call: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        opened = begin(instance, args, kwargs)
-        try:
-            returned = call(*args, **kwargs)
-        except BaseException as error:
-            opened.close(error)
-            opened.wait(error)
-            raise
-        opened.close(None, returned)
-        opened.wait()
-        return returned
-
-    async def drive(coroutine: Awaitable[Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        opened = begin(instance, args, kwargs)
-        try:
-            returned = await coroutine
-        except BaseException as error:
-            opened.close(error)
-            await opened.await_(error)
-            raise
-        opened.close(None, returned)
-        await opened.await_()
-        return returned
-
-    return wrapped(target, function, around, drive)
+    return wrapped(function, begin, functools.partial(_track, options))
 
 
 def _track_tool(name: str | None, function: Any) -> Any:
     target = function_of("track_tool", function)
-    parameters = Parameters(target)
-    called = name or str(getattr(target, "__name__", type(target).__name__))
-    is_static = isinstance(function, staticmethod)
+    calls = _Calls(function, target)
+    called = name or str(getattr(what_runs(function), "__name__", type(target).__name__))
 
-    def begin(instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolCall:
-        tool = ToolCall(NO_RUN, called)
-        with quietly("record a tool call"):
-            run = current_run()
-            if run is not NO_RUN:
-                call = _call(target, parameters, instance, args, kwargs, is_static=is_static)
-                tool = run.tool(called, call.arguments())
-        return tool
+    def begin(instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scope:
+        run = current_run()
+        if run is NO_RUN:
+            return Scope()
+        return OpenTool(run.tool(called, calls.call(instance, args, kwargs).arguments()))
 
-    def around(call: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with begin(instance, args, kwargs) as tool:
-            returned = call(*args, **kwargs)
-            tool.set_result(returned)
-        return returned
-
-    async def drive(coroutine: Awaitable[Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with begin(instance, args, kwargs) as tool:
-            returned = await coroutine
-            tool.set_result(returned)
-        return returned
-
-    return wrapped(target, function, around, drive)
+    return wrapped(function, begin, functools.partial(_track_tool, name))
 
 
-def _call(  # what wrapt hands over, and what was told at decoration
-    target: Any,
-    parameters: Parameters,
-    instance: object,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    *,
-    is_static: bool,
-) -> Call:
-    """A call, its receiver told from its arguments."""
-    if instance is None and not is_static and is_class_method(getattr(target, "__name__", ""), args):
-        return Call(parameters, is_bound=True, args=args[1:], kwargs=kwargs)
-    return Call(parameters, is_bound=instance is not None and not is_static, args=args, kwargs=kwargs)
+class _Calls:
+    """Tells the receiver from the arguments in the calls of one function."""
+
+    def __init__(self, function: Any, target: Any) -> None:
+        self._name = str(getattr(target, "__name__", ""))
+        self._parameters = Parameters(target)
+        # Else there is no receiver among the parameters: it is bound already, or never will be.
+        kind: Any = type(target)
+        self._may_be_bound = hasattr(kind, "__get__") and getattr(target, "__self__", None) is None
+        self._is_static = isinstance(function, staticmethod)
+
+    def call(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """One call, as wrapt hands it over."""
+        if not self._may_be_bound or self._is_static:
+            return Call(self._parameters, is_bound=False, args=args, kwargs=kwargs)
+        if instance is None and is_class_method(self._name, args):
+            return Call(self._parameters, is_bound=True, args=args[1:], kwargs=kwargs)
+        return Call(self._parameters, is_bound=instance is not None, args=args, kwargs=kwargs)

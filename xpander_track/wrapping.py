@@ -1,46 +1,50 @@
-"""A function with something around it, that stays for its callers what it was."""
+"""A callable with something around each call, that stays for everybody what it was."""
+
+# Callables of any type are what this file is about:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
 import copy
 import functools
 import importlib
-import inspect
+import operator
+import types
 from typing import TYPE_CHECKING, Any
 
 import wrapt
 
+from .driving import driver
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Callable
+
+    from .driving import Begin
 
 
-def wrapped(
-    target: Any, function: Any, around: Callable[..., Any], drive: Callable[..., Coroutine[Any, Any, Any]]
-) -> Any:
+def wrapped(function: Any, begin: Begin, again: Callable[[Any], Any]) -> Any:
     """
-    *function*, so that each call of it goes through *around*, or, if it is a coroutine function, through *drive*.
+    *function*, with a scope of *begin* around each call of it.
 
     Args:
-        target: The function itself, from ``function_of``.
-        function: It, or the static- or classmethod that holds it.
-        around: Called with the function, its receiver if it has one, and the arguments.
-        drive: A coroutine function, called with the function's coroutine, its receiver, and the arguments.
+        function: A callable of any kind, or a static- or classmethod.
+        begin: Opens the scope of one call.
+        again: Makes of *function* what is made here: for copies, and for pickles of what has no name to be found by.
     """
-    if not inspect.iscoroutinefunction(target):
-        return _Wrapped(function, around)
-
-    def around_async(call: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        # The user's function is called first: a wrong call raises here and now, as it does without us.
-        driven: Any = drive(_Coroutine(call(*args, **kwargs)), instance, args, kwargs)
-        driven.__name__ = getattr(target, "__name__", driven.__name__)
-        driven.__qualname__ = getattr(target, "__qualname__", driven.__qualname__)
-        return driven
-
-    return _Wrapped(function, around_async)
+    around = driver(what_runs(function), begin)
+    if hasattr(type(function), "__get__"):  # pyright: ignore[reportUnknownArgumentType]
+        outer: Any = _Function(function, around)
+    else:
+        # An object that can be called, not a function: as an attribute of a class it is not bound.
+        call = function.__call__ if isinstance(_call_of(function), types.MethodType) else function
+        outer = _Object(function)
+        outer._self_call = _Function(call, around)  # noqa: SLF001  # wrapt's name for what is the proxy's own
+    outer._self_again = again  # noqa: SLF001  # the same
+    return outer
 
 
 def function_of(decorator: str, function: object) -> Any:
-    """The function that *function* is, or that the static- or classmethod holds; or TypeError."""
+    """The callable that *function* is, or that the static- or classmethod holds; or TypeError."""
     is_method = type(function) in {staticmethod, classmethod}
     target: Any = getattr(function, "__func__", None) if is_method else function
     if isinstance(target, type) or not callable(target):
@@ -48,9 +52,21 @@ def function_of(decorator: str, function: object) -> Any:
         raise TypeError(
             f"@{decorator} decorates a function, not {what}. Options go by keyword: @{decorator}(name=value)."
         )
-    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
-        raise TypeError(f"@{decorator} does not take generator functions yet: put a tracked_task() block inside of it.")
     return target
+
+
+def what_runs(function: Any) -> Any:
+    """The function that runs in the end when *function* is called: out of its method, ``partial`` and ``__call__``."""
+    while True:
+        kind: Any = type(function)
+        if issubclass(kind, (staticmethod, classmethod)):
+            function = function.__func__
+        elif issubclass(kind, functools.partial):
+            function = function.func
+        elif kind is not types.MethodType and isinstance(_call_of(function), types.MethodType):
+            function = function.__call__
+        else:
+            return function
 
 
 def is_class_method(name: str, args: tuple[Any, ...]) -> bool:
@@ -61,30 +77,20 @@ def is_class_method(name: str, args: tuple[Any, ...]) -> bool:
     return any(isinstance(kind.__dict__.get(name), classmethod) for kind in args[0].__mro__ if name in kind.__dict__)
 
 
-class _Coroutine:
-    """The user's coroutine, to be awaited once. If that never happens, only the one around it says so."""
-
-    __slots__ = ("_coroutine",)
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self._coroutine = coroutine
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self._coroutine.__await__()
-
-    def __del__(self) -> None:
-        if hasattr(self._coroutine, "close"):  # Any awaitable may come from what is marked as a coroutine function.
-            self._coroutine.close()
+def _call_of(function: Any) -> Any:
+    return getattr(function, "__call__", None)  # noqa: B004  # what it is matters, not whether
 
 
 if TYPE_CHECKING:
     _BoundFunctionWrapper = wrapt.BoundFunctionWrapper[..., Any]
     _FunctionWrapper = wrapt.FunctionWrapper[..., Any]
+    _CallableObjectProxy = wrapt.CallableObjectProxy[Any]
 else:
     _BoundFunctionWrapper, _FunctionWrapper = wrapt.BoundFunctionWrapper, wrapt.FunctionWrapper
+    _CallableObjectProxy = wrapt.CallableObjectProxy
 
 
-class _BoundWrapped(_BoundFunctionWrapper):
+class _Bound(_BoundFunctionWrapper):
     """A wrapped method, bound: it is pickled and copied as the method itself is."""
 
     def __copy__(self) -> Any:
@@ -101,10 +107,10 @@ class _BoundWrapped(_BoundFunctionWrapper):
         return _named, (self.__module__, self.__qualname__)
 
 
-class _Wrapped(_FunctionWrapper):
-    """A wrapped function. Like any function, it is pickled and copied by reference."""
+class _Function(_FunctionWrapper):
+    """A wrapped function. Like any function, it is its own copy, and is pickled by reference."""
 
-    __bound_function_wrapper__ = _BoundWrapped
+    __bound_function_wrapper__ = _Bound
 
     def __copy__(self) -> Any:
         return self
@@ -113,7 +119,29 @@ class _Wrapped(_FunctionWrapper):
         return self
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.__qualname__
+        try:
+            if _named(self.__module__, self.__qualname__) is self:
+                return self.__qualname__
+        except (ImportError, AttributeError):
+            pass
+        # Under its name is another one, the undecorated one for instance, which may be found.
+        return self._self_again, (self.__wrapped__,)
+
+
+class _Object(_CallableObjectProxy):
+    """A wrapped object that can be called. A copy of it is a wrapped copy."""
+
+    # Read by the interpreter at each call, and by whoever asks what kind of function it is.
+    __call__: Any = property(operator.attrgetter("_self_call"))
+
+    def __copy__(self) -> Any:
+        return self._self_again(copy.copy(self.__wrapped__))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self._self_again(copy.deepcopy(self.__wrapped__, memo))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._self_again, (self.__wrapped__,)
 
 
 def _named(module: str, qualname: str) -> Any:

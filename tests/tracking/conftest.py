@@ -41,7 +41,7 @@ class Call(Protocol):
 def _no_run_left() -> Iterator[None]:
     """What a failed test has left open in this thread is not current in the next one."""
     yield
-    current._thread.stack.clear()
+    current._thread.place.entered.clear()
 
 
 @pytest.fixture

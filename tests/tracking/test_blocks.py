@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from xpander_track import Run, current_run, track_task, tracked_task, tracking
+from xpander_track import Run, configure, current_run, track_task, tracked_task
+from xpander_track.current import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,19 +158,20 @@ def test_threads_may_be_inside_of_one_block_at_once(recorded: RunsRecorded) -> N
 
 def test_a_thread_leaves_its_own_run_whoever_leaves_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the worst moment: while one looks for its run among those that are open, another one leaves."""
+    configure(propagate=False)  # What one thread hands to another is that one's own here.
     block = tracked_task()
-    looks = tracking.is_here
+    looks = Entry.is_here
     with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second, ThreadPoolExecutor(1) as third:
         runs = [thread.submit(block.__enter__).result(10) for thread in (first, second, third)]
         left_first: list[Any] = []
 
-        def look(stack: Any) -> bool:
+        def look(entry: Entry) -> bool:
             if not left_first:
                 left_first.append(first.submit(block.__exit__, None, None, None))
                 wait(left_first, timeout=1)  # It may have to wait for us to be done.
-            return looks(stack)
+            return looks(entry)
 
-        monkeypatch.setattr(tracking, "is_here", look)
+        monkeypatch.setattr(Entry, "is_here", look)
         second.submit(block.__exit__, None, None, None).result(10)
         left_first[0].result(10)
         assert [run.ending for run in runs] == ["completed", "completed", None]

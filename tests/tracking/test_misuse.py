@@ -13,25 +13,12 @@ from xpander_track import configure, current_run, settings, track_task, track_to
 from xpander_track.run import NO_RUN
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable
 
     from .conftest import RunsRecorded
 
 
 class Agent: ...
-
-
-def generator() -> Iterator[int]:
-    yield 1
-
-
-async def async_generator() -> AsyncIterator[int]:
-    yield 1
-
-
-class Generators:
-    def method(self) -> Iterator[int]:
-        yield 1
 
 
 NAN, INF = math.nan, math.inf
@@ -114,20 +101,6 @@ def test_what_is_no_function_is_refused_at_decoration(
 def test_an_option_given_by_position_is_told_how_to_be_given(decorator: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="Options go by keyword"):
         decorator("agent-1")
-
-
-@pytest.mark.parametrize(
-    "target",
-    [generator, async_generator, Generators.method, staticmethod(generator), classmethod(generator)],  # type: ignore[arg-type]
-    ids=["generator", "async generator", "method", "static", "class"],
-)
-@pytest.mark.parametrize(
-    "decorator", [track_task, track_task(), tracked_task(), track_tool, track_tool()],
-    ids=["track_task", "track_task()", "tracked_task()", "track_tool", "track_tool()"],
-)  # fmt: skip
-def test_a_generator_function_is_refused_at_decoration(decorator: Callable[..., Any], target: object) -> None:
-    with pytest.raises(TypeError, match="does not take generator functions yet: put a tracked_task"):
-        decorator(target)
 
 
 @pytest.mark.parametrize(("name", "error"), [(7, TypeError), ("", ValueError)])
