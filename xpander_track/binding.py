@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from . import inheritance
 from .boundary import misuse
 from .current import Entry
 from .driving import Scope
@@ -34,6 +35,7 @@ class _Stay(Scope):
         self._run = run
 
     def enter(self) -> None:
+        inheritance.ensure()
         self._entry = Entry(self._run)
 
     def leave(self) -> None:

@@ -57,6 +57,11 @@ def remove() -> None:
         loop.set_task_factory(birthplace.former)
 
 
+def _runs() -> Inherited:
+    """What is handed on from here; a hook that could not be taken away hands on nothing."""
+    return open_runs() if settings.current().propagate else ()
+
+
 # --- child tasks ---
 
 
@@ -77,7 +82,7 @@ class _Birthplace:
         runs: Inherited = ()
         born: list[Inherited] | None = None
         try:
-            runs = open_runs()
+            runs = _runs()
             born = births(runs)
         except Exception as error:  # noqa: BLE001  # whatever it is, the user gets the task
             trouble(_STEP, error)
@@ -127,7 +132,7 @@ def _set_task_factory(wrapped: Callable[..., Any], loop: Any, args: Args, kwargs
     """``loop.set_task_factory``: one that is set inside of a run hands it on too, at once."""
     returned = wrapped(*args, **kwargs)
     try:
-        if open_runs():
+        if _runs():
             _ensure_factory(loop)
     except Exception as error:  # noqa: BLE001  # whatever it is, theirs is set
         trouble(_STEP, error)
@@ -176,7 +181,7 @@ def _start(wrapped: Callable[..., Any], thread: Any, args: Args, kwargs: Kwargs)
     try:
         # anyio keeps its workers: what they do comes through run_sync_in_worker_thread.
         if not _pools.depth and not type(thread).__module__.startswith("anyio."):
-            runs = open_runs()
+            runs = _runs()
             if runs:
                 inherit_thread(thread, runs)
     except Exception as error:  # noqa: BLE001  # whatever it is, the thread is started
@@ -207,7 +212,7 @@ def _make_pool(wrapped: Callable[..., Any], _: object, args: Args, kwargs: Kwarg
 
 
 def _as_job(args: Args) -> Args:
-    runs = open_runs() if args else ()
+    runs = _runs() if args else ()
     return (_Job(args[0], runs), *args[1:]) if runs else args
 
 
@@ -226,7 +231,7 @@ def _run_in_worker(wrapped: Callable[..., Any], _: object, args: Args, kwargs: K
 def _run(wrapped: Callable[..., Any], runner: Any, args: Args, kwargs: Kwargs) -> Any:
     """``asyncio.Runner.run``, which is what ``asyncio.run`` calls: its task inherits from the thread."""
     try:
-        if open_runs():
+        if _runs():
             _ensure_factory(runner.get_loop())
     except Exception as error:  # noqa: BLE001  # whatever it is, it is run
         trouble(_STEP, error)
@@ -236,7 +241,7 @@ def _run(wrapped: Callable[..., Any], runner: Any, args: Args, kwargs: Kwargs) -
 def _set_event_loop(wrapped: Callable[..., Any], _: object, args: Args, kwargs: Kwargs) -> Any:
     """``asyncio.set_event_loop``, which ``asyncio.run`` calls before Python 3.11."""
     try:
-        if args and args[0] is not None and open_runs():
+        if args and args[0] is not None and _runs():
             _ensure_factory(args[0])
     except Exception as error:  # noqa: BLE001  # as above
         trouble(_STEP, error)
