@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from .redaction import Redaction
 
+# How much more of a raw response is kept than of other values.
+_RAW = 10
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -37,6 +39,10 @@ class Capture:
     def data(self, value: object) -> Json:
         """*value* as JSON data."""
         return plain(value, max_chars=self.max_chars, scrub=self.redaction)
+
+    def raw(self, value: object) -> Json:
+        """A raw response: as ``data``, but more of it is kept."""
+        return plain(value, max_chars=_RAW * self.max_chars, scrub=self.redaction)
 
     def text(self, value: object) -> str | None:
         """None as it is, a text as a text, anything else as compact JSON."""

@@ -40,8 +40,13 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 MAX_DEPTH = 100
 # json refuses to write integers above 4300 digits (sys.set_int_max_str_digits); this is a bit below.
 _MAX_INT_BITS = 14_000
+# Below, no number is long enough to be that of a card.
+_MAX_PLAIN_INT = 10**12
 # What a number, a key or a bracket takes from the budget of characters.
 _NODE_COST = 8
+# There may be one value for so many characters of the budget: they take about the same time.
+_CHARS_PER_NODE = 100
+_MIN_NODES = 100
 # A model with more parts than this is walked field by field, within the budget, rather than dumped whole.
 _MAX_DUMP = 1_000_000
 _PAIR = 2
@@ -98,21 +103,23 @@ def dumps(data: Json) -> str:
 class _Walk:
     """One value's walk: what may still be written, and which containers we are inside of."""
 
-    __slots__ = ("inside", "left", "scrub")
+    __slots__ = ("inside", "left", "nodes", "scrub")
 
     def __init__(self, max_chars: int | None, scrub: Scrub | None) -> None:
         self.left = math.inf if max_chars is None else max_chars
+        self.nodes = math.inf if max_chars is None else max(_MIN_NODES, max_chars // _CHARS_PER_NODE)
         self.scrub = scrub
         self.inside: set[int] = set()
 
     def visit(self, value: Any) -> Json:
         """The plain form of *value*; user code that fails gives a stand-in."""
         self.left -= _NODE_COST
+        self.nodes -= 1
         # Never isinstance(): a value may lie about its class, or raise when it is asked.
         kind: type[Any] = type(value)
         if kind is str:
             return self.text(value)
-        if value is None or kind is bool:
+        if value is None or kind is bool or (kind is int and -_MAX_PLAIN_INT < value < _MAX_PLAIN_INT):
             return value  # type: ignore[no-any-return]  # `is` does not narrow
         try:
             return self.parted(value, kind) if _has_parts(kind) else self.scalar(value, kind)
@@ -130,7 +137,10 @@ class _Walk:
             return self.text(str.__str__(value))
         if issubclass(kind, int):
             number = int.__index__(value)
-            return number if number.bit_length() <= _MAX_INT_BITS else f"<int of {number.bit_length()} bits>"
+            if number.bit_length() > _MAX_INT_BITS:
+                return f"<int of {number.bit_length()} bits>"
+            digits = str(number)
+            return number if self.clean(digits) == digits else REDACTED
         if issubclass(kind, float):
             real = float.__float__(value)
             return real if math.isfinite(real) else None
@@ -172,7 +182,7 @@ class _Walk:
 
     # --- values with parts ---
 
-    def parted(self, value: Any, kind: type[Any]) -> Json:
+    def parted(self, value: Any, kind: type[Any]) -> Json:  # noqa: PLR0911  # as above
         """A value with parts, unless we are inside of it already, or too deep."""
         if id(value) in self.inside:
             return f"<circular {kind_name(kind)}>"
@@ -186,6 +196,11 @@ class _Walk:
                 return self.named_tuple(value)
             if issubclass(kind, _ARRAYS):
                 return self.array(value, kind)
+            if issubclass(kind, dict):
+                length = dict.__len__(value)
+                most = self.most(length)
+                # In one step: another thread may be changing it.
+                return self.mapping(list(islice(dict.items(value), most)), length - most)
             return self.mapping(_members(value, kind))
         finally:
             self.inside.discard(id(value))
@@ -210,14 +225,14 @@ class _Walk:
         # The built-in type's own way to read it: a subclass may have another one, without an end.
         own = next(base for base in _ARRAYS if issubclass(kind, base))
         length: int = own.__len__(value)
-        most = length if self.left == math.inf else max(0, int(self.left)) // _NODE_COST + 1
+        most = self.most(length)
         # Lists and tuples in one step, since another thread may be changing them.
         items: list[Any] = list(
             own.__getitem__(value, slice(most)) if own in {list, tuple} else islice(own.__iter__(value), most)
         )
         out: list[Json] = []
         for item in items:
-            if self.left <= 0:
+            if self.left <= 0 or self.nodes <= 0:
                 break
             hidden = len(out) == 1 and length == _PAIR and self.hides(self.pair_name(items[0]), item)
             out.append(REDACTED if hidden else self.visit(item))
@@ -231,12 +246,17 @@ class _Walk:
             return value.decode("latin-1")
         return value if type(value) is str else ""
 
-    def mapping(self, members: Iterable[tuple[object, object]]) -> Json:
+    def most(self, length: int) -> int:
+        """How many of *length* parts may be looked at."""
+        if self.left == math.inf:
+            return length
+        return int(min(length, max(0, self.left) // _NODE_COST + 1, max(0, self.nodes) + 1))
+
+    def mapping(self, members: Iterable[tuple[object, object]], left_out: int = 0) -> Json:
         """An object; where the budget ends, the number of left out members is one of its members."""
         out: dict[str, Json] = {}
-        left_out = 0
         for key, value in members:
-            if self.left <= 0:
+            if self.left <= 0 or self.nodes <= 0:
                 left_out += 1
                 continue
             name = key if type(key) is str else self.key(key)
@@ -267,8 +287,6 @@ def _has_parts(kind: type[Any]) -> bool:
 
 
 def _members(value: Any, kind: type[Any]) -> Iterable[tuple[object, object]]:
-    if issubclass(kind, dict):
-        return dict.copy(value).items()  # In one step: another thread may be changing it.
     if issubclass(kind, _MAPPINGS):
         return [(key, value[key]) for key in value]
     if issubclass(kind, types.SimpleNamespace):

@@ -409,7 +409,7 @@ class Run:
         tokens = self.tally.tokens()
         response = None
         with quietly("keep a model's response", calls_user_code=True):
-            response = None if self._response is None else self.capture.data(self._response)
+            response = None if self._response is None else self.capture.raw(self._response)
         dispatcher.post(
             Report(
                 id=self._id,

@@ -16,7 +16,7 @@ from .redaction import Redaction, keep_out
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_CHARS = 1_000_000
+MAX_CHARS = 500_000
 EXIT_TIMEOUT = 2.0
 
 
@@ -42,6 +42,7 @@ class Settings:
     capture_result: bool = True
     max_chars: int = MAX_CHARS
     redact: Callable[[str], str] | None = None
+    redact_defaults: bool = True
     home: Path | None = None
     exit_timeout: float = EXIT_TIMEOUT
     enabled: bool | None = None
@@ -66,7 +67,7 @@ class Settings:
 
     def redaction(self) -> Redaction:
         """What takes secrets out of everything captured."""
-        return Redaction(self.redact)
+        return Redaction(self.redact, defaults=self.redact_defaults)
 
 
 _current = Settings()
@@ -89,6 +90,7 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
     capture_result: bool | None = _UNSET,
     max_chars: int | None = _UNSET,
     redact: Callable[[str], str] | None = _UNSET,
+    redact_defaults: bool | None = _UNSET,
     home: str | os.PathLike[str] | None = _UNSET,
     exit_timeout: float | None = _UNSET,
     enabled: bool | None = _UNSET,
@@ -110,11 +112,13 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
         wait: Seconds that the end of a run waits for the platform's Task. Default: it does not wait.
         capture_input: Whether arguments are kept. Default True.
         capture_result: Whether returned values are kept. Default True.
-        max_chars: About how many characters are kept of one input, result, raw response or tool argument; the rest is
-            cut and marked. Default 1,000,000.
+        max_chars: About how many characters are kept of one input, result or tool argument, and ten times as many of
+            a raw response; the rest is cut and marked. One item or member is kept for every hundred, so that a huge
+            container takes no more time than a long text. Default 500,000.
         redact: Your own function of a captured text, giving what is kept of it; called for each text inside of a value.
-            If it raises, the text is dropped. Secrets that can be told by their name or shape, and the platform's key,
-            are taken out without it.
+            If it raises, the text is dropped, which is said in its place. Secrets that can be told by their name or
+            shape are taken out without it.
+        redact_defaults: False leaves those to your *redact*. The platform's key is taken out in any case. Default True.
         home: The folder where runs are kept until they are delivered, and some days after. Default:
             ``XPANDER_TRACK_HOME``, else the XDG state folder. Must be set before the first run.
         exit_timeout: Seconds that the interpreter's exit may wait for deliveries, in all. Default 2.
@@ -133,7 +137,7 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
         check_text(name, given.get(name))
     for name in ("timeout", "wait", "exit_timeout"):
         check_seconds(name, given.get(name), zero=name != "timeout")
-    for name in ("capture_input", "capture_result", "enabled", "propagate"):
+    for name in ("capture_input", "capture_result", "enabled", "propagate", "redact_defaults"):
         check_flag(name, given.get(name))
     limit = given.get("max_chars")
     if limit is not None and (type(limit) is not int or limit < 1):

@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel, SecretBytes, SecretStr, model_serializer
 
 from xpander_track import Configuration, configure, current_run, flush, track_task, track_tool, tracked_task
+from xpander_track.redaction import Redaction, keep_out
 
 from ..platform_server import PlatformServer
 
@@ -396,3 +397,47 @@ def test_a_redact_function_that_gives_no_text_drops_the_text(given: Any, recorde
         pass
     dropped = f"[dropped: the redact function gave a {type(given).__name__}, not a text]"
     assert [report.input for report in recorded()] == [dropped]
+
+
+# --- card numbers ---
+
+CARDS = [
+    "4242424242424242", "4242 4242 4242 4242", "4242-4242-4242-4242", "4222222222222", "5555555555554444",
+    "2223003122003222", "378282246310005", "3782 822463 10005", "6011111111111117", "3530111333300000",
+    "30569309025904",
+]  # fmt: skip
+NO_CARDS = [
+    "4242424242424241",  # The check digit is wrong.
+    "1700000000000", "1700000000000000",  # Times.
+    "0.4242424242424242", "14242424242424242", "42424242424242421",  # Parts of other numbers.
+    "4242 4242 42424242", "4242-4242 4242-4242", "9999 9999 9999 9995", "4242", "é4242424242é",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["{}", "card {}, thanks", "é… {}\n{}", "({})", "é{}é", "a{}"])
+@pytest.mark.parametrize("card", CARDS)
+def test_card_numbers_are_left_out(card: str, text: str) -> None:
+    assert Redaction().text(text.format(card, card)) == text.format("[redacted]", "[redacted]")
+
+
+@pytest.mark.parametrize("number", NO_CARDS)
+def test_other_numbers_are_left_alone(number: str) -> None:
+    assert Redaction().text(f"no {number} is") == f"no {number} is"
+
+
+def test_a_card_number_that_is_a_number_is_left_out(recorded: RunsRecorded) -> None:
+    with tracked_task(input={"pay": 4242424242424242, "order": 4242424242424241}):
+        pass
+    assert json.loads(recorded()[0].input or "") == {"pay": "[redacted]", "order": 4242424242424241}
+
+
+# --- of one's own ---
+
+
+def test_without_defaults_only_the_own_function_and_the_platforms_key_count(recorded: RunsRecorded) -> None:
+    configure(redact=lambda text: text.replace("secret", "***"), redact_defaults=False)
+    keep_out("platform-key-1")
+    with tracked_task(input={"password": "secret", "card": "4242424242424242", "key": "platform-key-1"}):
+        pass
+    expected = {"password": "***", "card": "4242424242424242", "key": "[redacted]"}
+    assert json.loads(recorded()[0].input or "") == expected
