@@ -318,7 +318,6 @@ say("parent", flush().delivered)
     assert python(code, server=server, options=QUIET).wait().lines == ["child 1", "parent 1"]
 
 
-@pytest.mark.xfail(reason="the loop's thread imports httpx at its first request, and a fork does not wait for that")
 def test_child_forked_while_our_thread_imports_can_import_and_deliver(python: Python, server: PlatformServer) -> None:
     """The HTTP library is loaded in the background, at the first run; a child must not inherit it half loaded."""
     code = """
