@@ -303,7 +303,7 @@ def _parts_of(value: Any) -> Collection[Any]:
     if issubclass(kind, BaseModel):
         return vars(value).values()
     if issubclass(kind, dict):
-        return dict.copy(value).values()
+        return list(dict.copy(value).values())
     if issubclass(kind, (list, tuple, set, frozenset, deque)):
         return list(value)
     if dataclasses.is_dataclass(kind):

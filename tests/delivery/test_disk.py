@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from xpander_track.delivery.journal import line_of
+
 from .conftest import STARTED_AT, eventually, numbered, posts, states
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ def test_dead_journals_by_the_thousand_do_not_hold_up_the_start(
             "id": f"run-{number}", "stage": "ended", "agent_id": "a", "name": None, "started_at": STARTED_AT,
             "ending": "completed", "destinations": [f"platform {server.url} -"],
         }  # fmt: skip
-        line = b"1 " + json.dumps(report).encode() + b"\n"
+        line = line_of(1, json.dumps(report).encode())
         (home / "journal" / f"{number}-000000000000.jsonl").write_bytes(line)
     code = """
 begun = time.monotonic()

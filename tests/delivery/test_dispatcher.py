@@ -17,6 +17,7 @@ from xpander_track.delivery.destination import Postponed, Rejected
 from xpander_track.delivery.dispatcher import Flushed
 from xpander_track.delivery.home import home as made_home
 from xpander_track.delivery.receipt import Receipt
+from xpander_track.delivery.journal import line_of
 from xpander_track.delivery.store import FILE
 from xpander_track.local.embedded import Embedded, task_of
 from xpander_track.platform import loop
@@ -43,7 +44,7 @@ def left_by_the_dead(home: Path, *lines: bytes, name: str = "1-000000000000") ->
     """A journal that nobody holds the lock of."""
     (home / "journal").mkdir(parents=True, exist_ok=True)
     journal = home / "journal" / f"{name}.jsonl"
-    journal.write_bytes(b"".join(b"%d %b\n" % (number, line) for number, line in enumerate(lines, 1)))
+    journal.write_bytes(b"".join(line_of(number, line) for number, line in enumerate(lines, 1)))
     return journal
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..boundary import logger, quietly, say_once, trouble
 from ..platform import loop
-from .journal import Journal, dead_journals, is_alive, set_aside
+from .journal import Journal, dead_journals, is_alive, read_line, set_aside
 from .lane import Lane
 from .receipt import Receipt, Ticket
 from .report import Report
@@ -299,9 +299,9 @@ def entries(lines: list[bytes], home: Path | None) -> list[tuple[int, Report]]:
     found: list[tuple[int, Report]] = []
     unreadable: list[bytes] = []
     for line in lines:
-        number, _, report = line.partition(b" ")
         try:
-            found.append((int(number), Report.from_json(report)))
+            number, report = read_line(line)
+            found.append((number, Report.from_json(report)))
         except ValueError:
             unreadable.append(line)
     if unreadable:
