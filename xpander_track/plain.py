@@ -30,7 +30,7 @@ from pydantic_core import to_json, to_jsonable_python
 from .describe import attribute, kind_name, stand_in, well_formed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
 REDACTED = "[redacted]"
 
@@ -296,16 +296,16 @@ def _has_few_parts(value: Any, most: int) -> bool:
     return not waiting
 
 
-def _parts_of(value: Any) -> Collection[Any]:
+def _parts_of(value: Any) -> list[Any]:
     kind: type[Any] = type(value)
     if kind is str or kind is float or kind is int or value is None:
-        return ()
+        return []
     if issubclass(kind, BaseModel):
-        return vars(value).values()
+        return list(vars(value).values())
     if issubclass(kind, dict):
         return list(dict.copy(value).values())
     if issubclass(kind, (list, tuple, set, frozenset, deque)):
         return list(value)
     if dataclasses.is_dataclass(kind):
         return [attribute(value, field.name) for field in dataclasses.fields(value)]
-    return ()
+    return []

@@ -33,7 +33,7 @@ ROOM = "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resou
 def test_disk_that_is_full_from_the_beginning_runs_are_sent_from_memory(python: Python, server: PlatformServer) -> None:
     process = python(f"{FULL}\nfull()\nruns(200); say(flush()); finish()", server=server, options=[]).wait()
     assert (process.code, set(server.tasks)) == (0, numbered(200))
-    assert process.lines[0] == "Flushed(delivered=200, pending=0, rejected=0)"
+    assert process.lines[0] == "Flushed(delivered=200, pending=0, rejected=0, dropped=0)"
     assert ("Traceback" in process.errors, process.leaving < 4.0) == (False, True)
     assert set(posts(server).values()) == {1}
 
@@ -53,7 +53,7 @@ finish()
 """
     process = python(code, server=server, options=[]).wait()
     assert (process.code, set(server.tasks)) == (0, numbered(200))
-    assert process.lines[0] == "Flushed(delivered=200, pending=0, rejected=0)"
+    assert process.lines[0] == "Flushed(delivered=200, pending=0, rejected=0, dropped=0)"
     assert set(posts(server).values()) == {1}
 
 
@@ -71,7 +71,7 @@ runs(10, 20)
 say(flush(20))
 """
     process = python(code, server=server, options=[]).wait()
-    assert process.lines == ["Flushed(delivered=30, pending=0, rejected=0)"]
+    assert process.lines == ["Flushed(delivered=30, pending=0, rejected=0, dropped=0)"]
     assert (set(server.tasks), set(posts(server).values())) == (numbered(30), {1})
     assert states(home).keys() >= numbered(10) | numbered(10, 20)
 
@@ -136,5 +136,5 @@ runs(100, pause=0.002)
 say(flush())
 """
     process = python(code, server=server).wait()
-    assert process.lines == ["Flushed(delivered=100, pending=0, rejected=0)"]
+    assert process.lines == ["Flushed(delivered=100, pending=0, rejected=0, dropped=0)"]
     assert min(request.json["duration"] for request in server.requests) >= 0

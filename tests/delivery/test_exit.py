@@ -421,7 +421,7 @@ def test_runs_after_shutdown_are_sent_by_the_next_process(
     process = python("runs(3); say(shutdown()); runs(3, 3)", server=server).wait()
     before = set(server.tasks)
     restart(server)
-    assert (process.lines, before) == (["Flushed(delivered=3, pending=0, rejected=0)"], numbered(3))
+    assert (process.lines, before) == (["Flushed(delivered=3, pending=0, rejected=0, dropped=0)"], numbered(3))
     assert set(server.tasks) == numbered(6) | next_ids()
 
 

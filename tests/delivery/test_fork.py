@@ -63,10 +63,10 @@ say("parent", flush(5))
     process = python(code, server=away, options=QUIET)
     process.until("forked")
     with away as server:
-        process.until("child Flushed(delivered=1, pending=0, rejected=0)")
+        process.until("child Flushed(delivered=1, pending=0, rejected=0, dropped=0)")
         of_the_child = set(server.tasks)
         process.send(signal.SIGCONT)
-        process.until("parent Flushed(delivered=50, pending=0, rejected=0)")
+        process.until("parent Flushed(delivered=50, pending=0, rejected=0, dropped=0)")
         assert (of_the_child, set(server.tasks), once_each(server)) == ({"run-50"}, numbered(51), True)
 
 

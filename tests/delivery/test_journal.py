@@ -142,9 +142,7 @@ def test_what_a_process_leaves_that_died_while_it_began_anew_is_removed(folder: 
     assert list(folder.iterdir()) == []
 
 
-def test_file_that_nobody_shortens_has_a_limit(
-    folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_that_nobody_shortens_has_a_limit(folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes beyond is kept in memory, and the problem is told."""
     monkeypatch.setattr(module, "_MAX_FILE", 200)
     for _ in range(10):

@@ -54,7 +54,7 @@ class Journal:
         self._memory: deque[bytes] = deque()
         self._memory_size = 0
         # Re-entrant: a finalizer that runs inside of append() may end a run of its own.
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self.owner = ""
         self.problem: OSError | None = None
         self.dropped = 0
@@ -66,7 +66,7 @@ class Journal:
 
         What kept it from the disk is in ``problem``, not raised.
         """
-        with self._lock:
+        with self.lock:
             self._lines += 1
             line = line_of(self._lines, report)
             try:
@@ -83,7 +83,7 @@ class Journal:
 
     def read(self) -> list[bytes]:
         """The complete lines since the last ``read``, about 8 MiB at a time; to be followed by ``forget``."""
-        with self._lock:
+        with self.lock:
             lines = list(self._memory)
             self._memory.clear()
             self._memory_size = 0
@@ -95,7 +95,7 @@ class Journal:
 
     def forget(self) -> None:
         """What was read is safe elsewhere: shorten the file."""
-        with self._lock:
+        with self.lock:
             if self._file is None or not self._read_to:
                 return
             if self._size == self._read_to:
@@ -106,19 +106,11 @@ class Journal:
 
     def close(self) -> None:
         """Nothing is unfinished: remove the file. A later ``append`` begins a new one."""
-        with self._lock:
+        with self.lock:
             if self._file is not None and not self._size:
                 self._path().unlink(missing_ok=True)
                 os.close(self._file)
                 self._file = None
-
-    def before_fork(self) -> None:
-        """Let no other thread open or write the file, until ``after_fork`` or, in the child, ``abandon``."""
-        self._lock.acquire()
-
-    def after_fork(self) -> None:
-        """Go on, in the parent."""
-        self._lock.release()
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's file, whose lock would else live on in us."""
@@ -151,8 +143,7 @@ class Journal:
         file = os.open(new, _FLAGS | os.O_TRUNC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if os.write(file, rest) < len(rest):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            _write_whole(file, rest)
             new.rename(self._path())
         except OSError:  # There is no room for both: the long one goes on, until all of it was read.
             os.close(file)
@@ -165,12 +156,12 @@ class Journal:
         assert self._file is not None
         if self._size + len(line) > _MAX_FILE:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        written = os.write(self._file, line)
-        if written < len(line):
-            # The disk is full: half a line must not stay in front of the next one.
-            os.ftruncate(self._file, self._size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._size += written
+        try:
+            _write_whole(self._file, line)
+        except OSError:
+            os.ftruncate(self._file, self._size)  # Half a line must not stay in front of the next one.
+            raise
+        self._size += len(line)
 
     def _remember(self, line: bytes) -> None:
         self._memory.append(line)
@@ -272,6 +263,11 @@ def read_line(line: bytes) -> tuple[int, bytes]:
     if int(length) != len(report) or int(checksum, 16) != zlib.crc32(report, int(number)):
         raise ValueError("the checksum is wrong")
     return int(number), report
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    if os.write(file, data) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _read_lines(file: int, position: int) -> bytes:
