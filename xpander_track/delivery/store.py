@@ -38,8 +38,8 @@ FILE = "runs.sqlite3"
 _BUSY_SECONDS = 5.0
 # How long SQLite itself waits for a neighbour; a fork of ours waits as long, at most.
 _BUSY_STEP = 0.1
-# How many runs are forgotten in one step, where there is no room for all.
-_STEP = 50
+# The part of all runs that is forgotten in one step, where there is no room for all.
+_STEP = 0.02
 
 _SETTLED = "ending IS NOT NULL AND NOT EXISTS (SELECT 1 FROM deliveries WHERE run = seq AND state = 'pending')"
 
@@ -334,11 +334,12 @@ class Store:
         if not self._is_over(db):
             return []
         lost: list[str] = []
+        some = max(1, int(db.execute("SELECT count(*) FROM runs").fetchone()[0] * _STEP))
         for condition in (_SETTLED, "TRUE"):
             last: int | None = -1
             while last is not None and self._is_over(db, 0.9):
                 # From where the last step has ended: what was kept then is not looked at again.
-                step = f"SELECT seq FROM runs WHERE seq > ? AND {condition} ORDER BY seq LIMIT {_STEP}"  # noqa: S608
+                step = f"SELECT seq FROM runs WHERE seq > ? AND {condition} ORDER BY seq LIMIT {some}"  # noqa: S608
                 (newest,) = db.execute(f"SELECT max(seq) FROM ({step})", (last,)).fetchone()  # noqa: S608
                 lost += _forget(db, f"seq IN ({step})", (last,))
                 last = newest
