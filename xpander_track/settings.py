@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .boundary import misuse
+from .limits import Limits
 from .platform import Configuration
 from .redaction import Redaction, keep_out
 
@@ -44,6 +45,9 @@ class Settings:
     redact: Callable[[str], str] | None = None
     redact_defaults: bool = True
     home: Path | None = None
+    keep_days: float = Limits.days
+    keep_runs: int = Limits.runs
+    keep_bytes: int = Limits.bytes
     exit_timeout: float = EXIT_TIMEOUT
     enabled: bool | None = None
     propagate: bool = True
@@ -58,6 +62,10 @@ class Settings:
         configuration = Configuration(**given)
         keep_out(configuration.api_key)
         return configuration if configuration.api_key or self.base_url or os.environ.get("XPANDER_BASE_URL") else None
+
+    def limits(self) -> Limits:
+        """How much is kept at home."""
+        return Limits(self.keep_days, self.keep_runs, self.keep_bytes)
 
     def is_enabled(self) -> bool:
         """Whether runs are recorded at all."""
@@ -92,6 +100,9 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
     redact: Callable[[str], str] | None = _UNSET,
     redact_defaults: bool | None = _UNSET,
     home: str | os.PathLike[str] | None = _UNSET,
+    keep_days: float | None = _UNSET,
+    keep_runs: int | None = _UNSET,
+    keep_bytes: int | None = _UNSET,
     exit_timeout: float | None = _UNSET,
     enabled: bool | None = _UNSET,
     propagate: bool | None = _UNSET,
@@ -121,6 +132,11 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
         redact_defaults: False leaves those to your *redact*. The platform's key is taken out in any case. Default True.
         home: The folder where runs are kept until they are delivered, and some days after. Default:
             ``XPANDER_TRACK_HOME``, else the XDG state folder. Must be set before the first run.
+        keep_days: How long a run is kept at home, after its start. Default 14. As *home*, to be set before the first
+            run; so are the other two.
+        keep_runs: How many runs are kept. Default 100,000. Where there are more, delivered ones go first, then those
+            that wait, of each the oldest; what goes undelivered is counted and said.
+        keep_bytes: How many bytes they may take on disk, roughly. Default 200,000,000.
         exit_timeout: Seconds that the interpreter's exit may wait for deliveries, in all. Default 2.
         enabled: False switches everything off. Default: on, unless ``XPANDER_TRACK_DISABLED`` is ``1``.
         propagate: Whether child tasks, threads and jobs of thread pools inherit the current run of where they are
@@ -139,9 +155,9 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
         check_seconds(name, given.get(name), zero=name != "timeout")
     for name in ("capture_input", "capture_result", "enabled", "propagate", "redact_defaults"):
         check_flag(name, given.get(name))
-    limit = given.get("max_chars")
-    if limit is not None and (type(limit) is not int or limit < 1):
-        raise ValueError(f"max_chars must be a whole number of at least 1, not {limit!r}.")
+    for name in ("max_chars", "keep_runs", "keep_bytes"):
+        _check_number(name, given.get(name))
+    _check_days("keep_days", given.get("keep_days"))
     if given.get("redact") is not None and not callable(given["redact"]):
         raise TypeError(f"redact must be a function of a text, not a {type(given['redact']).__name__}.")
     if given.get("base_url") is not None:
@@ -155,6 +171,18 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
     defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
     given = {name: defaults[name] if value is None else value for name, value in given.items()}
     _current = dataclasses.replace(_current, **given)
+
+
+def _check_number(name: str, value: object) -> None:
+    if value is not None and (type(value) is not int or value < 1):
+        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}.")
+
+
+def _check_days(name: str, value: object) -> None:
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf
+    ):
+        raise ValueError(f"{name} must be a number of days above 0, not {value!r}.")
 
 
 def check_flag(name: str, value: object) -> None:

@@ -35,7 +35,7 @@ command(["stats"])
     assert process.lines[:4] == [
         "completed local True",
         "completed local True",
-        "Flushed(delivered=22, pending=0, rejected=0)",
+        "Flushed(delivered=22, pending=0, rejected=0, dropped=0)",
         "False",
     ]
     assert (process.code, "agent-1" in "".join(process.lines[4:]), journals(home)) == (0, True, [])

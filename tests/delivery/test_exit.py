@@ -50,6 +50,7 @@ def test_normal_exit_delivers_everything(python: Python, server: PlatformServer,
 def test_threads_of_the_users_are_waited_for_as_ever(python: Python, server: PlatformServer) -> None:
     """Threads that outlive main; the interpreter joins them."""
     code = f"""{PATIENT}
+run("main")
 def work(number):
     for turn in range(4):
         time.sleep(0.05)
@@ -58,7 +59,23 @@ for number in range(50):
     threading.Thread(target=work, args=(number,)).start()
 """
     process = python(code, server=server).wait()
-    assert (process.errors, len(server.tasks), duplicates(server)) == ("", 200, 0)
+    assert (process.errors, len(server.tasks), duplicates(server)) == ("", 201, 0)
+
+
+def test_first_run_in_a_thread_that_outlives_main_is_not_lost(
+    python: Python, server: PlatformServer, restart: Restart
+) -> None:
+    """Python 3.12 starts no thread any more once main has ended."""
+    code = """
+def work():
+    threading.main_thread().join()
+    time.sleep(0.3)
+    runs(20)
+threading.Thread(target=work).start()
+"""
+    process = python(code, server=server).wait()
+    restart(server)
+    assert ("Traceback" in process.errors, set(server.tasks)) == (False, numbered(20) | next_ids())
 
 
 def test_daemon_threads_lose_nothing_that_has_returned(
@@ -421,7 +438,7 @@ def test_runs_after_shutdown_are_sent_by_the_next_process(
     process = python("runs(3); say(shutdown()); runs(3, 3)", server=server).wait()
     before = set(server.tasks)
     restart(server)
-    assert (process.lines, before) == (["Flushed(delivered=3, pending=0, rejected=0)"], numbered(3))
+    assert (process.lines, before) == (["Flushed(delivered=3, pending=0, rejected=0, dropped=0)"], numbered(3))
     assert set(server.tasks) == numbered(6) | next_ids()
 
 

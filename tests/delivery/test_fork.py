@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sqlite3
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -54,19 +56,19 @@ if os.fork() == 0:
     say("forked")
     time.sleep(1)
     run(50)
-    say("child", flush(5))
+    say("child", flush(20))
     os._exit(0)
 os.kill(os.getpid(), signal.SIGSTOP)
 os.wait()
-say("parent", flush(5))
+say("parent", flush(20))
 """
     process = python(code, server=away, options=QUIET)
     process.until("forked")
     with away as server:
-        process.until("child Flushed(delivered=1, pending=0, rejected=0)")
+        process.until("child Flushed(delivered=1, pending=0, rejected=0, dropped=0)")
         of_the_child = set(server.tasks)
         process.send(signal.SIGCONT)
-        process.until("parent Flushed(delivered=50, pending=0, rejected=0)")
+        process.until("parent Flushed(delivered=50, pending=0, rejected=0, dropped=0)")
         assert (of_the_child, set(server.tasks), once_each(server)) == ({"run-50"}, numbered(51), True)
 
 
@@ -318,7 +320,6 @@ say("parent", flush().delivered)
     assert python(code, server=server, options=QUIET).wait().lines == ["child 1", "parent 1"]
 
 
-@pytest.mark.xfail(reason="the loop's thread imports httpx at its first request, and a fork does not wait for that")
 def test_child_forked_while_our_thread_imports_can_import_and_deliver(python: Python, server: PlatformServer) -> None:
     """The HTTP library is loaded in the background, at the first run; a child must not inherit it half loaded."""
     code = """
@@ -373,6 +374,59 @@ say("went on")
     time.sleep(0.3)
     process.send(getattr(signal, stop))
     assert process.wait().lines == ["forks"]
+
+
+def test_fork_is_not_held_up_by_a_neighbour_that_holds_the_stores_lock(
+    python: Python, server: PlatformServer, home: Path
+) -> None:
+    """Stopped in the middle of a transaction, for instance; ours waits for it, the fork does not."""
+    python("run(0); flush()", server=server).wait()
+    code = """
+run(1)
+time.sleep(0.3)
+for child in range(5):
+    begun = time.monotonic()
+    if os.fork() == 0:
+        os._exit(0)
+    say(time.monotonic() - begun < 1)
+    os.wait()
+    time.sleep(0.05)
+say("forked")
+say(flush(20).pending)
+"""
+    with contextlib.closing(sqlite3.connect(home / "runs.sqlite3", isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        process = python(code, server=server, options=QUIET)
+        process.until("forked")
+        db.execute("ROLLBACK")
+    assert process.wait().lines == ["True"] * 5 + ["forked", "0"]
+    assert set(server.tasks) == numbered(2)
+
+
+def test_fork_that_meets_a_run_being_written_down_leaves_the_journals_lock_behind(
+    python: Python, away: PlatformServer, restart: Restart
+) -> None:
+    """In a child that lives on, it would keep the dead parent's runs from being adopted."""
+    code = """
+from xpander_track.delivery import journal
+journal._LONG = 1
+def work():
+    while True:
+        run(f"{threading.get_ident()}-{time.monotonic_ns()}")
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+for child in range(30):
+    if os.fork() == 0:
+        os.close(1); os.close(2)
+        time.sleep(60)
+        os._exit(0)
+run("last")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    python(code, server=away, options=QUIET).wait()
+    with away as server:
+        restart(server, timeout=60)
+        assert {"run-last"} | next_ids() <= set(server.tasks)
 
 
 def test_no_thread_is_started_by_the_import(python: Python) -> None:

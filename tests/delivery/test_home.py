@@ -160,5 +160,5 @@ def test_home_that_cannot_be_made_is_none_with_one_warning(
 
 def test_without_a_home_runs_are_delivered_from_memory_after_one_warning(python: Python, impossible: Path) -> None:
     process = python("runs(20); say(flush())", XPANDER_TRACK_HOME=str(impossible)).wait()
-    assert (process.code, process.lines) == (0, ["Flushed(delivered=20, pending=0, rejected=0)"])
+    assert (process.code, process.lines) == (0, ["Flushed(delivered=20, pending=0, rejected=0, dropped=0)"])
     assert process.errors.count("Nothing can be kept on disk") == 1

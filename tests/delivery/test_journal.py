@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from xpander_track.delivery import journal as module
-from xpander_track.delivery.journal import Journal, dead_journals, is_alive
+from xpander_track.delivery.journal import Journal, dead_journals, is_alive, line_of, read_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def lines_of(folder: Path) -> list[list[bytes]]:
 
 def test_line_is_in_the_file_when_append_returns(folder: Path, journal: Journal) -> None:
     assert (journal.append(b'{"id":"a"}'), journal.problem) == (1, None)
-    assert [path.read_bytes() for path in folder.iterdir()] == [b'1 {"id":"a"}\n']
+    assert [path.read_bytes() for path in folder.iterdir()] == [line_of(1, b'{"id":"a"}')]
 
 
 def test_append_is_one_write(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_append_is_one_write(journal: Journal, monkeypatch: pytest.MonkeyPatch) 
     write = os.write
     monkeypatch.setattr(module.os, "write", lambda file, data: writes.append(bytes(data)) or write(file, data))
     journal.append(b"x" * 300_000)
-    assert writes == [b"1 " + b"x" * 300_000 + b"\n"]
+    assert writes == [line_of(1, b"x" * 300_000)]
 
 
 def test_read_gives_each_line_once_in_order(journal: Journal) -> None:
@@ -60,7 +60,7 @@ def test_read_gives_each_line_once_in_order(journal: Journal) -> None:
     journal.append(b"b")
     first = journal.read()
     journal.append(b"c")
-    assert (first, journal.read(), journal.read()) == ([b"1 a\n", b"2 b\n"], [b"3 c\n"], [])
+    assert (first, journal.read(), journal.read()) == ([line_of(1, b"a"), line_of(2, b"b")], [line_of(3, b"c")], [])
 
 
 def test_forget_shortens_the_file_and_numbers_go_on(folder: Path, journal: Journal) -> None:
@@ -69,7 +69,7 @@ def test_forget_shortens_the_file_and_numbers_go_on(folder: Path, journal: Journ
     journal.forget()
     assert [path.stat().st_size for path in folder.iterdir()] == [0]
     journal.append(b"b")
-    assert journal.read() == [b"2 b\n"]
+    assert journal.read() == [line_of(2, b"b")]
 
 
 def test_forget_keeps_what_came_in_since_the_last_read(folder: Path, journal: Journal) -> None:
@@ -77,8 +77,96 @@ def test_forget_keeps_what_came_in_since_the_last_read(folder: Path, journal: Jo
     journal.read()
     journal.append(b"b")
     journal.forget()
-    assert [path.read_bytes() for path in folder.iterdir()] == [b"1 a\n2 b\n"]
-    assert journal.read() == [b"2 b\n"]
+    assert [path.read_bytes() for path in folder.iterdir()] == [line_of(1, b"a") + line_of(2, b"b")]
+    assert journal.read() == [line_of(2, b"b")]
+
+
+def lives(journal: Journal, folder: Path, turns: int, lines: int = 20) -> tuple[list[bytes], list[int]]:
+    """A load that never pauses: all that was read, and the file's sizes."""
+    read: list[bytes] = []
+    sizes: list[int] = []
+    journal.append(b"0" * 50)
+    for turn in range(turns):
+        read += journal.read()
+        for number in range(lines):
+            journal.append(b"%d" % (turn * lines + number + 1) * 10)
+        journal.forget()
+        sizes += [path.stat().st_size for path in folder.iterdir()]
+    read += journal.read()
+    return [read_line(line)[1] for line in read], sizes
+
+
+def test_file_stays_short_under_a_load_that_never_pauses(
+    folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LONG", 5000)
+    read, sizes = lives(journal, folder, 100)
+    assert read == [b"0" * 50, *(b"%d" % number * 10 for number in range(1, 2001))]
+    assert (len(sizes), max(sizes) < 10_000) == (100, True)
+
+
+def test_file_that_was_begun_anew_is_a_living_ones_and_then_a_dead_ones(
+    folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LONG", 100)
+    journal.append(b"a" * 100)
+    journal.read()
+    journal.append(b"b")
+    journal.forget()
+    assert [path.read_bytes() for path in folder.iterdir()] == [line_of(2, b"b")]
+    assert (lines_of(folder), is_alive(folder, journal.owner)) == ([], True)
+    journal.append(b"c")
+    journal.abandon()
+    assert (lines_of(folder), is_alive(folder, journal.owner)) == ([[line_of(2, b"b"), line_of(3, b"c")]], False)
+
+
+def test_file_goes_on_where_there_is_no_room_to_begin_anew(
+    folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: int, operation: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "_LONG", 100)
+    monkeypatch.setattr(module.fcntl, "flock", refuse)
+    read, _ = lives(journal, folder, 3)
+    assert read == [b"0" * 50, *(b"%d" % number * 10 for number in range(1, 61))]
+    assert [path.name for path in folder.iterdir()] == [f"{journal.owner}.jsonl"]
+
+
+def test_what_a_process_leaves_that_died_while_it_began_anew_is_removed(folder: Path, journal: Journal) -> None:
+    journal.append(b"a")
+    journal.abandon()
+    (folder / f"{journal.owner}.new").write_bytes(b"half")
+    for dead in dead_journals(folder, ""):
+        dead.remove()
+    assert list(folder.iterdir()) == []
+
+
+def test_file_that_nobody_shortens_has_a_limit(folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes beyond is kept in memory, and the problem is told."""
+    monkeypatch.setattr(module, "_MAX_FILE", 200)
+    for _ in range(10):
+        journal.append(b"x" * 50)
+    assert [path.stat().st_size for path in folder.iterdir()] == [3 * len(line_of(1, b"x" * 50))]
+    assert (len(journal.read()), journal.problem is not None) == (10, True)
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [
+        line_of(7, b"report")[:-3] + b"\n",
+        line_of(7, b"report").replace(b"rep", b"rap"),
+        line_of(7, b"report").replace(b"7", b"8", 1),
+        b"7 6 00000000 report\n",
+        b"7 report\n",
+        b"\0" * 20 + b"\n",
+        line_of(7, b"rep")[:-2] + line_of(8, b"report"),
+    ],
+)
+def test_line_that_is_not_whole_is_told_from_one_that_is(torn: bytes) -> None:
+    assert read_line(line_of(7, b"report")) == (7, b"report")
+    with pytest.raises(ValueError):  # noqa: PT011  # whatever its message
+        read_line(torn)
 
 
 def test_line_longer_than_a_batch_is_read_whole(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +177,7 @@ def test_line_longer_than_a_batch_is_read_whole(journal: Journal, monkeypatch: p
     read = []
     while batch := journal.read():
         read += batch
-    assert read == [b"%d %b\n" % (number, line) for number, line in enumerate(lines, 1)]
+    assert read == [line_of(number, line) for number, line in enumerate(lines, 1)]
 
 
 def test_file_is_gone_after_close(folder: Path, journal: Journal) -> None:
@@ -100,7 +188,7 @@ def test_file_is_gone_after_close(folder: Path, journal: Journal) -> None:
 def test_close_keeps_a_file_with_lines(folder: Path, journal: Journal) -> None:
     journal.append(b"a")
     journal.close()
-    assert [path.read_bytes() for path in folder.iterdir()] == [b"1 a\n"]
+    assert [path.read_bytes() for path in folder.iterdir()] == [line_of(1, b"a")]
 
 
 def test_append_after_close_begins_a_new_journal(folder: Path, journal: Journal) -> None:
@@ -108,7 +196,7 @@ def test_append_after_close_begins_a_new_journal(folder: Path, journal: Journal)
     journal.close()
     journal.append(b"a")
     assert journal.owner != owner
-    assert [path.read_bytes() for path in folder.iterdir()] == [b"1 a\n"]
+    assert [path.read_bytes() for path in folder.iterdir()] == [line_of(1, b"a")]
 
 
 def test_threads_do_not_mix_their_lines(journal: Journal) -> None:
@@ -122,8 +210,8 @@ def test_threads_do_not_mix_their_lines(journal: Journal) -> None:
     for thread in threads:
         thread.join()
     lines = journal.read()
-    assert [int(line.split()[0]) for line in lines] == list(range(1, 801))
-    assert sorted(line.split()[1] for line in lines) == sorted(b"%d" % n * 500 for n in range(8) for _ in range(100))
+    assert [read_line(line)[0] for line in lines] == list(range(1, 801))
+    assert sorted(read_line(line)[1] for line in lines) == sorted(b"%d" % n * 500 for n in range(8) for _ in range(100))
 
 
 def test_finalizer_that_appends_during_an_append_does_not_deadlock(
@@ -139,7 +227,7 @@ def test_finalizer_that_appends_during_an_append_does_not_deadlock(
 
     monkeypatch.setattr(module.os, "write", write_and_collect)
     journal.append(b"outer")
-    assert sorted(journal.read()) == [b"1 outer\n", b"2 inner\n"]
+    assert sorted(journal.read()) == [line_of(1, b"outer"), line_of(2, b"inner")]
 
 
 # --- without a disk ---
@@ -148,11 +236,11 @@ def test_finalizer_that_appends_during_an_append_does_not_deadlock(
 def test_journal_without_a_folder_keeps_lines_in_memory() -> None:
     journal = Journal(None)
     journal.append(b"a")
-    assert (journal.problem, journal.read(), journal.read()) == (None, [b"1 a\n"], [])
+    assert (journal.problem, journal.read(), journal.read()) == (None, [line_of(1, b"a")], [])
 
 
 def test_memory_is_bounded_the_oldest_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_MEMORY", 100)
+    monkeypatch.setattr(module, "_MAX_MEMORY", 150)
     journal = Journal(None)
     for number in range(10):
         journal.append(b"%d" % number * 20)
@@ -164,7 +252,7 @@ def test_full_disk_is_told_and_the_line_kept_whole_in_memory(python: Python, fol
     process = python(
         """
 import resource
-from xpander_track.delivery.journal import Journal
+from xpander_track.delivery.journal import Journal, read_line
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal(Path(os.environ["FOLDER"]))
 file = Path(os.environ["FOLDER"]) / f"{journal.owner}.jsonl"
@@ -174,16 +262,16 @@ say(journal.append(b"b" * 70), journal.problem.errno, file.stat().st_size)
 say(journal.append(b"c" * 70), journal.problem.errno, file.stat().st_size)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 say(journal.append(b"d" * 70), file.stat().st_size)
-say([line[:3] for line in journal.read()])
+say([(number, report[:1]) for number, report in map(read_line, journal.read())])
 """,
         FOLDER=str(folder),
     )
     assert process.wait().lines == [
         "1 None",
-        "2 28 53",
-        "3 28 53",
-        "4 126",
-        "[b'2 b', b'3 c', b'1 a', b'4 d']",
+        "2 28 65",
+        "3 28 65",
+        "4 150",
+        "[(2, b'b'), (3, b'c'), (1, b'a'), (4, b'd')]",
     ]
 
 
@@ -198,7 +286,7 @@ def test_journal_of_a_living_process_is_not_adopted(folder: Path, journal: Journ
 def test_journal_of_a_dead_process_is_adopted(folder: Path, journal: Journal) -> None:
     journal.append(b"a")
     journal.abandon()
-    assert (lines_of(folder), is_alive(folder, journal.owner)) == ([[b"1 a\n"]], False)
+    assert (lines_of(folder), is_alive(folder, journal.owner)) == ([[line_of(1, b"a")]], False)
 
 
 def test_kernel_frees_the_lock_of_a_killed_process(python: Python, folder: Path) -> None:
@@ -215,7 +303,7 @@ threading.Event().wait()
     process.until("ready")
     before = lines_of(folder)
     process.kill()
-    assert (before, lines_of(folder)) == ([], [[b"1 a\n"]])
+    assert (before, lines_of(folder)) == ([], [[line_of(1, b"a")]])
 
 
 def test_journal_whose_file_is_gone_is_dead(folder: Path) -> None:
@@ -260,7 +348,7 @@ def test_adopter_that_fails_leaves_the_journal_to_the_next(folder: Path, journal
     with contextlib.suppress(ZeroDivisionError), contextlib.closing(dead_journals(folder, "")) as dead:  # type: ignore[type-var]
         for _ in dead:
             raise ZeroDivisionError
-    assert lines_of(folder) == [[b"1 a\n"]]
+    assert lines_of(folder) == [[line_of(1, b"a")]]
 
 
 @pytest.mark.parametrize("torn", [b"3", b"3 ", b'3 {"id":'])
@@ -271,7 +359,7 @@ def test_torn_last_line_is_not_adopted(folder: Path, journal: Journal, torn: byt
     journal.abandon()
     with (folder / f"{journal.owner}.jsonl").open("ab") as file:
         file.write(torn)
-    assert lines_of(folder) == [[b"1 a\n", b"2 b\n"]]
+    assert lines_of(folder) == [[line_of(1, b"a"), line_of(2, b"b")]]
 
 
 def test_all_batches_of_a_dead_journal_are_read(
@@ -281,7 +369,7 @@ def test_all_batches_of_a_dead_journal_are_read(
     for number in range(50):
         journal.append(b"x" * number)
     journal.abandon()
-    assert lines_of(folder) == [[b"%d %b\n" % (number + 1, b"x" * number) for number in range(50)]]
+    assert lines_of(folder) == [[line_of(number + 1, b"x" * number) for number in range(50)]]
 
 
 def test_forked_child_lets_go_of_its_parents_journal(python: Python, folder: Path) -> None:
@@ -304,7 +392,7 @@ threading.Event().wait()
     process.until("child is there")
     before = lines_of(folder)
     process.kill()
-    assert (before, lines_of(folder)) == ([], [[b"1 a\n"]])
+    assert (before, lines_of(folder)) == ([], [[line_of(1, b"a")]])
 
 
 def test_new_journal_is_not_adopted_before_it_is_locked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,7 +409,7 @@ def test_new_journal_is_not_adopted_before_it_is_locked(folder: Path, monkeypatc
     journal = Journal(folder)
     journal.append(b"a")
     journal.abandon()
-    assert lines_of(folder) == [[b"1 a\n"]]
+    assert lines_of(folder) == [[line_of(1, b"a")]]
 
 
 # --- files ---
@@ -341,14 +429,14 @@ def test_file_is_readable_by_nobody_else_whatever_the_umask(folder: Path) -> Non
 
 def test_symlinks_are_not_followed(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
-    target.write_bytes(b"1 a\n")
+    target.write_bytes(line_of(1, b"a"))
     (folder / "1-abcdef.jsonl").symlink_to(target)
     assert (lines_of(folder), is_alive(folder, "1-abcdef")) == ([], False)
-    assert target.read_bytes() == b"1 a\n"
+    assert target.read_bytes() == line_of(1, b"a")
 
 
 def test_other_files_in_the_folder_are_left_alone(folder: Path) -> None:
-    (folder / "notes.txt").write_bytes(b"1 a\n")
+    (folder / "notes.txt").write_bytes(line_of(1, b"a"))
     (folder / "folder.jsonl").mkdir()
     assert lines_of(folder) == []
     assert sorted(path.name for path in folder.iterdir()) == ["folder.jsonl", "notes.txt"]

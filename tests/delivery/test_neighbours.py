@@ -122,7 +122,7 @@ def test_lock_that_is_held_for_a_while_delays_and_does_not_repeat(
         db.execute("BEGIN IMMEDIATE")
         time.sleep(3.0)
         db.execute("ROLLBACK")
-    process.until("Flushed(delivered=40, pending=0, rejected=0)")
+    process.until("Flushed(delivered=40, pending=0, rejected=0, dropped=0)")
     assert (set(server.tasks), set(posts(server).values())) == (numbered(40), {1})
 
 

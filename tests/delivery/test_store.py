@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from xpander_track.delivery.store import FILE, KEEP_DAYS, Delivery, NewerStoreError, Outcome, Store
+from xpander_track.delivery import schema
+from xpander_track.delivery.store import FILE, Delivery, NewerStoreError, Outcome, Store
+from xpander_track.limits import Limits
 
-from .conftest import endings
+from .conftest import endings, numbered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from .conftest import MakeReport, Python
@@ -46,7 +48,8 @@ def waiting(store: Store, owner: str = "me", destination: str = "place") -> list
 def settle(store: Store, state: str, reason: str = "", destination: str = "place", **more: Any) -> None:
     """Settle all that waits, as *state* says."""
     outcomes = [
-        Outcome(found.run, found.version, state, reason, **more) for found in store.waiting("me", destination, 100)
+        Outcome(found.report.id, found.owner, found.line, state, reason, **more)
+        for found in store.waiting("me", destination, 100)
     ]
     store.settle(destination, outcomes)
 
@@ -62,7 +65,7 @@ def deliveries(store: Store, run_id: str = "run-1") -> dict[str, str]:
 def test_run_that_has_ended_waits(store: Store, make_report: MakeReport) -> None:
     report = make_report(llm_response={"a": [1, None]}, used_tools=["x"])
     store.record("me", [(1, report)])
-    assert [(found.version, found.report) for found in store.waiting("me", "place", 10)] == [(1, report)]
+    assert [(found.line, found.report) for found in store.waiting("me", "place", 10)] == [(1, report)]
 
 
 def test_run_that_has_begun_is_seen_and_does_not_wait(store: Store, make_report: MakeReport) -> None:
@@ -131,8 +134,8 @@ def test_run_that_changed_while_it_was_delivered_waits_again(store: Store, make_
     store.record("me", [(1, make_report(stage="progress"))])
     (sent,) = store.waiting("me", "place", 10)
     store.record("me", [(2, make_report())])
-    store.settle("place", [Outcome(sent.run, sent.version, "delivered")])
-    assert [(found.version, found.report.stage) for found in store.waiting("me", "place", 10)] == [(2, "ended")]
+    store.settle("place", [Outcome(sent.report.id, sent.owner, sent.line, "delivered")])
+    assert [(found.line, found.report.stage) for found in store.waiting("me", "place", 10)] == [(2, "ended")]
 
 
 def test_run_reported_again_after_its_delivery_waits_again(store: Store, make_report: MakeReport) -> None:
@@ -144,7 +147,7 @@ def test_run_reported_again_after_its_delivery_waits_again(store: Store, make_re
 
 def test_least_tried_come_first_then_the_oldest(store: Store, make_report: MakeReport) -> None:
     store.record("me", [(number, make_report(f"run-{number}")) for number in range(1, 4)])
-    store.settle("place", [Outcome(store.waiting("me", "place", 1)[0].run, 1, "pending")])
+    store.settle("place", [Outcome("run-1", "me", 1, "pending")])
     assert waiting(store) == ["run-2", "run-3", "run-1"]
 
 
@@ -210,19 +213,119 @@ def test_owner_is_finished_when_nothing_waits_and_nothing_runs(store: Store, mak
 # --- how long ---
 
 
-def test_settled_runs_are_forgotten_after_some_days(store: Store, make_report: MakeReport) -> None:
-    old, young = time.time() - (KEEP_DAYS + 1) * DAY, time.time() - (KEEP_DAYS - 1) * DAY
+def test_runs_are_forgotten_after_some_days_and_undelivered_ones_are_told(
+    store: Store, make_report: MakeReport
+) -> None:
+    old, young = time.time() - (Limits().days + 1) * DAY, time.time() - (Limits().days - 1) * DAY
     states = ("delivered", "rejected", "pending")
     for line, (age, state) in enumerate([(age, state) for age in (old, young) for state in states], 1):
         store.record("me", [(line, make_report(f"{'old' if age == old else 'young'} {state}", started_at=age))])
         if state != "pending":
             run = store.waiting("me", "place", 100)[-1]
-            store.settle("place", [Outcome(run.run, run.version, state)])
+            store.settle("place", [Outcome(run.report.id, run.owner, run.line, state)])
     store.record("me", [(9, make_report("old running", started_at=old, stage="started"))])
-    store.prune()
+    assert store.prune() == ["old pending"]
     assert sorted(run.report.id for run in store.runs()) == [
-        "old pending", "old running", "young delivered", "young pending", "young rejected",
+        "old running", "young delivered", "young pending", "young rejected",
     ]  # fmt: skip
+
+
+@pytest.fixture(params=["by number", "by size"])
+def small(request: pytest.FixtureRequest, folder: Path) -> Iterator[Store]:
+    """A store with room for 200 runs of a kilobyte, about."""
+    limits = Limits(runs=200) if request.param == "by number" else Limits(bytes=300_000)
+    with closing(Store(folder, limits)) as store:
+        yield store
+
+
+def fill(store: Store, make_report: MakeReport, numbers: Iterable[int]) -> list[str]:
+    """Record runs of a kilobyte; the ids of those that were lost by it."""
+    lost: list[str] = []
+    for number in numbers:
+        lost += store.record("me", [(number + 1, make_report(f"run-{number}", result="x" * 1000))])
+    return lost
+
+
+def test_what_there_is_no_room_for_goes_delivered_ones_first(small: Store, make_report: MakeReport) -> None:
+    fill(small, make_report, range(10))
+    fill(small, make_report, range(10, 110))
+    outcomes = [
+        Outcome(each.report.id, each.owner, each.line, "delivered") for each in small.waiting("me", "place", 1000)[10:]
+    ]
+    small.settle("place", outcomes)
+    lost = fill(small, make_report, range(110, 210))
+    kept = {run.report.id for run in small.runs()}
+    assert (lost, kept >= numbered(10), kept >= numbered(100, 110), "run-10" in kept) == ([], True, True, False)
+
+
+def test_what_there_is_no_room_for_goes_oldest_first_and_is_told(small: Store, make_report: MakeReport) -> None:
+    lost = fill(small, make_report, range(1000))
+    kept = [run.report.id for run in small.runs()]
+    assert [*lost, *reversed(kept)] == [f"run-{number}" for number in range(1000)]
+    assert 100 <= len(kept) <= 250
+
+
+def test_file_keeps_to_its_limit(folder: Path, make_report: MakeReport) -> None:
+    with closing(Store(folder, Limits(bytes=1_000_000))) as store:
+        fill(store, make_report, range(5000))
+        sizes = [path.stat().st_size for path in folder.iterdir() if path.name == FILE]
+    assert sizes[0] < 1_200_000
+
+
+# --- versions ---
+
+
+def test_file_of_an_earlier_version_is_brought_up_to_date(
+    folder: Path, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Store(folder)) as store:
+        store.record("me", [(1, make_report())])
+    steps = [*schema.STEPS, "ALTER TABLE runs ADD COLUMN one TEXT; ALTER TABLE runs ADD COLUMN two TEXT"]
+    monkeypatch.setattr(schema, "STEPS", steps)
+    monkeypatch.setattr(schema, "VERSION", 2)
+    for _ in range(2):
+        with closing(Store(folder)) as store:
+            assert waiting(store) == ["run-1"]
+    with closing(sqlite3.connect(folder / FILE)) as db:
+        assert db.execute("SELECT one, two FROM runs").fetchall() == [(None, None)]
+        assert schema.version_of(db) == 2
+
+
+def test_step_that_fails_leaves_the_file_as_it_was(
+    folder: Path, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Store(folder)) as store:
+        store.record("me", [(1, make_report())])
+    with monkeypatch.context() as later:
+        later.setattr(schema, "STEPS", [*schema.STEPS, "ALTER TABLE runs ADD COLUMN one TEXT; nonsense"])
+        later.setattr(schema, "VERSION", 2)
+        with pytest.raises(sqlite3.OperationalError, match="nonsense"):
+            Store(folder)
+    with closing(Store(folder)) as store:
+        assert waiting(store) == ["run-1"]
+
+
+# --- a damaged file ---
+
+
+def test_what_can_be_read_of_a_damaged_file_is_kept(folder: Path, make_report: MakeReport) -> None:
+    """With what became of it: what was delivered is not sent again."""
+    with closing(Store(folder)) as store:
+        fill(store, make_report, range(300))
+        settle(store, "delivered")
+    with (folder / FILE).open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(size // 2 // 4096 * 4096)
+        file.write(b"\xff" * 4096)
+    with closing(Store(folder)) as store:
+        with suppress(sqlite3.DatabaseError):  # It is put aside, and the next use begins a new one.
+            list(store.contents())
+            store.runs()
+        kept = store.runs()
+    assert 280 <= len(kept) < 300
+    assert {run.report.id for run in kept} >= numbered(20) | numbered(20, 280)
+    delivered = [run for run in kept if run.deliveries[0].state == "delivered"]
+    assert len(delivered) > 80
 
 
 # --- reading ---
@@ -382,5 +485,8 @@ run("after")
 say(flush())
 """
     process = python(code).wait()
-    assert (process.lines, process.errors.count("\n")) == (["Flushed(delivered=2, pending=0, rejected=0)"], 1)
+    assert (process.lines, process.errors.count("\n")) == (
+        ["Flushed(delivered=2, pending=0, rejected=0, dropped=0)"],
+        1,
+    )
     assert endings(home) == {"run-before": "completed", "run-after": "completed"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import threading
 import time
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,8 +17,7 @@ from xpander_track.platform import AnswerUnreadable, Configuration, ModuleExcept
 from ..platform_server import Answer, PlatformServer
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .conftest import Call, RunPython
 
@@ -84,35 +84,106 @@ def test_concurrent_calls_all_arrive(server: PlatformServer, configuration: Conf
     assert (ids, len(server.tasks)) == ([f"run-{number}" for number in range(100)], 100)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("ending", ["timeout", "cancellation"])
-def test_calls_that_end_together_before_an_answer_do_not_use_up_the_pool(
-    ending: str, server: PlatformServer, run_python: RunPython
-) -> None:
-    code = """
-import asyncio, sys
-from xpander_track.platform import Configuration, Task
-timeout, cancel_after = (0.3, None) if sys.stdin.readline() == "timeout\\n" else (60, 0.3)
-async def burst():
-    configuration = Configuration(timeout=timeout)
-    calls = [asyncio.create_task(Task.areport_external_task(configuration, "agent-1")) for _ in range(200)]
-    await asyncio.wait(calls, timeout=cancel_after)
-    for call in calls:
-        call.cancel()
-    await asyncio.gather(*calls, return_exceptions=True)
-for _ in range(3):
-    asyncio.run(burst())
-for number in range(3):
-    Task.report_external_task(Configuration(timeout=3), "agent-1", f"after {number}")
+def all_at_once(count: int) -> Callable[[Any], None]:
+    """A platform that answers when *count* requests are there, and not before."""
+    together = threading.Barrier(count)
+
+    def answer(_: Any) -> None:
+        together.wait(30)
+
+    return answer
+
+
+MOST = 64
+ALL_AT_ONCE = """
+async def all_at_once(name):
+    reports = [Task.areport_external_task(Configuration(timeout=30), "agent-1", f"{name}-{n}") for n in range(64)]
+    return await asyncio.gather(*reports)
 """
 
-    def tell(process: subprocess.Popen[str]) -> None:
-        process.stdin.write(f"{ending}\n")  # type: ignore[union-attr]
-        process.stdin.flush()  # type: ignore[union-attr]
 
-    server.always = lambda request: None if b"after" in request.body else Answer(delay=60)
-    done = run_python(code, during=tell, XPANDER_API_KEY="k", XPANDER_BASE_URL=server.url)
-    assert (done.returncode, len(server.tasks)) == (0, 3)
+def test_as_many_connections_as_there_may_be_are_kept(server: PlatformServer, run_python: RunPython) -> None:
+    code = f"""
+import asyncio
+from xpander_track.platform import Configuration, Task
+{ALL_AT_ONCE}
+for turn in range(4):
+    asyncio.run(all_at_once(turn))
+"""
+    server.always = all_at_once(MOST)  # type: ignore[assignment]
+    done = run_python(code, XPANDER_API_KEY="k", XPANDER_BASE_URL=server.url)
+    assert (done.stderr, len(server.tasks), server.connections) == ("", 4 * MOST, MOST)
+
+
+def test_connections_that_were_idle_for_long_are_closed(server: PlatformServer, run_python: RunPython) -> None:
+    code = f"""
+import asyncio, os, time
+from xpander_track.platform import Configuration, Task, connections
+{ALL_AT_ONCE}
+connections._KEEP_IDLE = 0.2
+asyncio.run(all_at_once("burst"))
+time.sleep(0.3)
+for number in range(3):
+    Task.report_external_task(Configuration(), "agent-1", f"later-{{number}}")
+    time.sleep(0.05)
+print(sum("socket" in os.readlink(f"/proc/self/fd/{{fd}}") for fd in os.listdir("/proc/self/fd") if fd.isdigit()
+    and os.path.lexists(f"/proc/self/fd/{{fd}}")))
+"""
+    answer = all_at_once(MOST)
+    server.always = lambda request: answer(request) if b"burst" in request.body else None  # type: ignore[func-returns-value]
+    done = run_python(code, XPANDER_API_KEY="k", XPANDER_BASE_URL=server.url)
+    # Its own two, by which asyncio wakes its loop, and the one connection that is in use.
+    assert (done.stderr, int(done.stdout) <= 3) == ("", True)
+
+
+# Most of all before, during and just after connecting; or while all of them wait for an answer.
+MOMENTS = {"at once": (0.0, 0.004), "connecting": (0.004, 0.04), "waiting": (0.2, 0.3)}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("ending", ["timeout", "cancellation", "cancellation, each at its own time"])
+def test_calls_that_end_together_before_an_answer_leave_every_connection_usable(
+    ending: str, moment: str, server: PlatformServer, run_python: RunPython
+) -> None:
+    """And none of them outlives its end: up to Python 3.10, what is cancelled while it connects may go on."""
+    code = f"""
+import asyncio, random, time
+from xpander_track.platform import Configuration, Task
+ending, (low, high), chance = {ending!r}, {MOMENTS[moment]}, random.Random(1)
+async def burst():
+    configuration = Configuration(timeout=chance.uniform(low, high) + 1e-6 if ending == "timeout" else 60)
+    calls = [asyncio.create_task(Task.areport_external_task(configuration, "agent-1")) for _ in range(100)]
+    if ending != "timeout":
+        end = chance.uniform(low, high)
+        for call in calls:
+            asyncio.get_running_loop().call_later(chance.uniform(low, high) if "own" in ending else end, call.cancel)
+    ended, going_on = await asyncio.wait(calls, timeout=10)
+    assert not going_on, len(going_on)
+    assert all(call.cancelled() or call.exception() for call in ended)
+{ALL_AT_ONCE}
+Task.report_external_task(Configuration(), "agent-1", "ours")  # everything is loaded
+for _ in range(10):
+    asyncio.run(burst())
+time.sleep(0.5)
+asyncio.run(all_at_once("ours"))
+"""
+    together = all_at_once(MOST)
+
+    def answer(request: Any) -> Answer | None:
+        if b"ours" not in request.body:
+            return Answer(delay=60)
+        return together(request) if b"ours-" in request.body else None  # type: ignore[func-returns-value]
+
+    server.always = answer
+    done = run_python(code, XPANDER_API_KEY="k", XPANDER_BASE_URL=server.url)
+    assert (done.stderr, done.returncode, len(server.tasks)) == ("", 0, MOST + 1)
+
+
+@pytest.mark.parametrize("key", ["one two", "a\tb", "!~", '"quoted", =;'])
+def test_key_is_sent_verbatim(key: str, server: PlatformServer, configuration: Configuration) -> None:
+    configuration.api_key = key
+    Task.report_external_task(configuration, "agent-1")
+    assert dict(server.requests[0].pairs)["x-api-key"] == key
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -51,6 +51,21 @@ def test_both_forms_work_after_a_loop_has_ended(server: PlatformServer, configur
     assert list(server.tasks) == ["first loop", "second loop", "no loop"]
 
 
+def test_our_thread_ends_with_its_loop(run_python: RunPython) -> None:
+    """Closed by something that closes every loop it finds, it must not be run again and again."""
+    code = """
+from xpander_track.platform import loop
+import threading, time
+ours = loop.get()
+(thread,) = [thread for thread in threading.enumerate() if thread.name == "xpander-track"]
+ours.run_forever = ours.close  # the next time
+ours.call_soon_threadsafe(ours.stop)
+thread.join(5)
+print(thread.is_alive())
+"""
+    assert run_python(code).stdout == "False\n"
+
+
 def test_loops_of_two_threads_work_at_the_same_time(server: PlatformServer, configuration: Configuration) -> None:
     server.always = Answer(503, text="busy", delay=0.5)
 

@@ -6,6 +6,7 @@ import decimal
 import inspect
 import re
 import uuid
+from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -176,6 +177,22 @@ def test_configuration_is_read_off_the_environment_at_each_call(
         monkeypatch.setenv("XPANDER_API_KEY", key)
         call(Task.report_external_task, agent_id="agent-1")
     assert [request.headers["x-api-key"] for request in server.requests] == ["first", "second"]
+
+
+class Agent(str, Enum):
+    ANSWERER = "agent-1"
+
+
+class Number(IntEnum):
+    TWELVE = 12
+
+
+@pytest.mark.parametrize("agent_id", [Agent.ANSWERER, Number.TWELVE])
+def test_id_that_is_an_enumeration_is_its_value(
+    agent_id: Any, server: PlatformServer, configuration: Configuration
+) -> None:
+    Task.report_external_task(configuration, agent_id)
+    assert server.requests[0].target == f"/agent-execution/{agent_id.value}/report_task"
 
 
 @pytest.mark.parametrize(

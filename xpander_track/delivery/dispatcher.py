@@ -16,24 +16,27 @@ from typing import TYPE_CHECKING
 
 from ..boundary import logger, quietly, say_once, trouble
 from ..platform import loop
-from .journal import Journal, dead_journals, is_alive, set_aside
+from .journal import Journal, dead_journals, is_alive, read_line, set_aside
 from .lane import Lane
+from .queue import Queue, say_memory
 from .receipt import Receipt, Ticket
 from .report import Report
-from .store import NewerStoreError, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from ..limits import Limits
     from .destination import Destination
-    from .store import Waiting
+    from .store import Store, Waiting
 
 # Ends of runs that come within this many seconds are recorded together.
 _GATHER = 0.005
 # How often a living process looks for runs that a dead one has left.
 _ADOPT_EVERY = 5.0
 _RETRY_STORE = 1.0
+_PRUNE_EVERY = 3600.0
+_SAY_EVERY = 60.0
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,13 @@ class Flushed:
         delivered: Reports that their destinations have taken.
         pending: Reports that wait and will be tried again: by this process, or by the next one on this machine.
         rejected: Reports set aside; ``run.receipt`` and ``xpander-track show`` say why.
+        dropped: Reports of which nothing is left: there was no room to keep them until they could be delivered.
     """
 
     delivered: int = 0
     pending: int = 0
     rejected: int = 0
+    dropped: int = 0
 
 
 class Dispatcher:
@@ -58,14 +63,19 @@ class Dispatcher:
 
     Args:
         home: The folder of journal and store; None keeps both in memory.
+        limits: How much the store keeps.
     """
 
-    def __init__(self, home: Path | None) -> None:
+    def __init__(self, home: Path | None, limits: Limits | None = None) -> None:
         self._home = home
+        self._limits = limits
         self.journal = _journal(home)
-        self.store: Store | None = None
+        self.queue: Queue | None = None
         self.delivered = 0
         self.rejected = 0
+        self._lost = 0
+        self._said_dropped = 0
+        self._say_dropped_after = self._prune_after = 0.0
         self._ended = 0
         self._lanes: dict[str, Lane] = {}
         self._destinations: dict[str, Destination] = {}
@@ -91,7 +101,7 @@ class Dispatcher:
         if ticket is not None:
             ticket.line = line
         if self.journal.problem is not None:
-            _say_memory(self.journal.problem)
+            say_memory(self.journal.problem)
         self.wake()
 
     def follow(self, run_id: str, destination: Destination) -> Ticket:
@@ -120,9 +130,15 @@ class Dispatcher:
         lane = self._lanes.get(destination)
         return self._is_stopped or (lane is not None and lane.is_down)
 
+    @property
+    def dropped(self) -> int:
+        """How many reports there was no room for."""
+        return self._lost + self.journal.dropped
+
     def estimate(self) -> Flushed:
         """What has become of this process's runs, as far as can be told without asking the store."""
-        return Flushed(self.delivered, max(0, self._ended - self.delivered - self.rejected), self.rejected)
+        pending = max(0, self._ended - self.delivered - self.rejected - self.dropped)
+        return Flushed(self.delivered, pending, self.rejected, self.dropped)
 
     def stop(self) -> None:
         """Send no more; what is posted from now on is written down, for the next process."""
@@ -130,6 +146,11 @@ class Dispatcher:
         loop.get().call_soon_threadsafe(self._stop)
 
     # --- on our loop ---
+
+    @property
+    def store(self) -> Store | None:
+        """The store on disk, if there is one."""
+        return None if self.queue is None else self.queue.store
 
     async def drain(self, timeout: float, *, give_up: bool) -> Flushed:
         """
@@ -156,17 +177,17 @@ class Dispatcher:
         for lane in self._lanes.values():
             lane.commit()
         try:
-            pending = self.store.count_waiting(self.journal.owner) if self.store is not None else 0
+            pending = self.queue.count_waiting(self.journal.owner) if self.queue is not None else 0
         except sqlite3.Error as error:
             trouble("count the runs that wait", error)
             return self.estimate()
-        return Flushed(self.delivered, pending + len(self._unrecorded), self.rejected)
+        return Flushed(self.delivered, pending + len(self._unrecorded), self.rejected, self.dropped)
 
     async def leave(self, timeout: float) -> Flushed:
         """The process is about to end: deliver what can be delivered, leave nothing behind that is finished."""
         flushed = await self.drain(timeout, give_up=True)
         with quietly("tidy up the journal"):
-            if self.store is not None and not self._unrecorded and self.store.is_finished(self.journal.owner):
+            if self.queue is not None and not self._unrecorded and self.queue.is_finished(self.journal.owner):
                 self.journal.forget()
                 self.journal.close()
         return flushed
@@ -194,8 +215,8 @@ class Dispatcher:
         for timer in (self._collecting, self._adopting):
             if timer is not None:
                 timer.cancel()
-        if self.store is not None:
-            self.store.close()
+        if self.queue is not None:
+            self.queue.close()
 
     def _on_wake(self) -> None:
         self._woken = False
@@ -208,19 +229,8 @@ class Dispatcher:
     def _start(self) -> None:
         if not self._is_started:
             self._is_started = True
-            self._open_store()
-            with quietly("prune the run history"):
-                if self.store is not None:
-                    self.store.prune()
+            self.queue = Queue(self._home, self._limits)
             self._adopt()
-
-    def _open_store(self) -> None:
-        try:
-            self.store = Store(self._home)
-        except (OSError, sqlite3.Error, NewerStoreError) as error:
-            _say_memory(error)
-            self.store = Store(None)
-            self._home = None
 
     def _collect(self) -> None:
         """Journal to store; then the lanes go on."""
@@ -246,17 +256,28 @@ class Dispatcher:
         return bool(self._taken)
 
     def _record(self) -> None:
-        assert self.store is not None
+        assert self.queue is not None
         if self._unrecorded:
-            try:
-                self.store.record(self.journal.owner, self._unrecorded)
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
-                self.store.record(self.journal.owner, self._unrecorded)  # It was damaged, and is a new one now.
+            self.queue.record(self.journal.owner, self._unrecorded)
             self._unrecorded = []
-            if self._home is not None:  # Else the journal is the only safe place there is.
-                self.journal.forget()
+        else:
+            self.queue.tidy()
+        if self.queue.is_on_disk:  # Else the journal is the only safe place there is.
+            self.journal.forget()
+        self._note_lost(self.queue.lost())
+
+    def _note_lost(self, ids: list[str]) -> None:
+        """What there was no room for is counted, and said once a minute."""
+        self._lost += len(ids)
+        for run_id in ids:
+            ticket = self._tickets.get(run_id)
+            if ticket is not None and ticket.receipt.state == "pending":
+                ticket.update(Receipt("rejected", ticket.receipt.where, "dropped: there was no room to keep it"))
+        now = time.monotonic()
+        if self.dropped > self._said_dropped and now >= self._say_dropped_after:
+            self._say_dropped_after = now + _SAY_EVERY
+            self._said_dropped = self.dropped
+            logger.warning("%d runs were dropped before they could be delivered: no room to keep them.", self.dropped)
 
     def _open_lanes(self) -> None:
         for key, destination in list(self._destinations.items()):
@@ -270,6 +291,13 @@ class Dispatcher:
     def _adopt(self) -> None:
         """Take in what dead processes have left; again every few seconds."""
         self._adopting = asyncio.get_running_loop().call_later(_ADOPT_EVERY, self._adopt)
+        assert self.queue is not None
+        with quietly("prune the run history"):
+            if time.monotonic() >= self._prune_after:
+                self._prune_after = time.monotonic() + _PRUNE_EVERY
+                self.queue.prune()
+        if self.queue.is_in_memory:
+            self._collect()  # There may be room again.
         with quietly("take in the runs of ended processes"):
             if self._home is not None and self.store is not None:
                 adopt(self.store, self._home, but=self.journal.owner)
@@ -299,10 +327,10 @@ def entries(lines: list[bytes], home: Path | None) -> list[tuple[int, Report]]:
     found: list[tuple[int, Report]] = []
     unreadable: list[bytes] = []
     for line in lines:
-        number, _, report = line.partition(b" ")
         try:
-            found.append((int(number), Report.from_json(report)))
-        except ValueError:
+            number, report = read_line(line)
+            found.append((number, Report.from_json(report)))
+        except ValueError:  # noqa: PERF203  # one bad line must not hold up the others
             unreadable.append(line)
     if unreadable:
         kept = None if home is None else set_aside(home / "journal", unreadable)
@@ -314,9 +342,5 @@ def _journal(home: Path | None) -> Journal:
     try:
         return Journal(None if home is None else home / "journal")
     except OSError as error:
-        _say_memory(error)
+        say_memory(error)
         return Journal(None)
-
-
-def _say_memory(error: Exception) -> None:
-    say_once("no disk", "Runs cannot be written to disk (%s): they are delivered from memory.", error)

@@ -3,15 +3,20 @@ Where the end of a run is written down at once.
 
 Promises: ``append`` is one ``write``, so that a run whose line is written survives the process, however it dies. A
 lock on the file, which the kernel frees, tells the living from the dead: only the owner of a living journal reads it,
-and whoever gets a dead one's lock adopts it. The file exists for as long as its owner has something unfinished.
+and whoever gets a dead one's lock adopts it. The file exists for as long as its owner has something unfinished, and is
+shortened when its lines are safe elsewhere, also under a load that never pauses.
+
+A line is ``number length checksum report``: one that is torn is told from a whole one.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
 import threading
+import zlib
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -20,9 +25,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SUFFIX = ".jsonl"
+_NEW = ".new"
 _UNREADABLE = "unreadable.jsonl"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _BATCH = 8 * 1024 * 1024
+# A file of which this much was read is begun anew, though more comes in all the time.
+_LONG = 16 * 1024 * 1024
+# A file that nobody shortens (the store cannot be used) gets no longer than this.
+_MAX_FILE = 256 * 1024 * 1024
 # Lines that could not be written wait in memory, up to this many bytes; beyond, the oldest is dropped and counted.
 _MAX_MEMORY = 64 * 1024 * 1024
 
@@ -38,12 +48,13 @@ class Journal:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._file: int | None = None
+        self._size = 0
         self._read_to = 0
         self._lines = 0
         self._memory: deque[bytes] = deque()
         self._memory_size = 0
         # Re-entrant: a finalizer that runs inside of append() may end a run of its own.
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self.owner = ""
         self.problem: OSError | None = None
         self.dropped = 0
@@ -55,9 +66,9 @@ class Journal:
 
         What kept it from the disk is in ``problem``, not raised.
         """
-        with self._lock:
+        with self.lock:
             self._lines += 1
-            line = b"%d %b\n" % (self._lines, report)
+            line = line_of(self._lines, report)
             try:
                 if self._folder is None:
                     self._remember(line)
@@ -72,7 +83,7 @@ class Journal:
 
     def read(self) -> list[bytes]:
         """The complete lines since the last ``read``, about 8 MiB at a time; to be followed by ``forget``."""
-        with self._lock:
+        with self.lock:
             lines = list(self._memory)
             self._memory.clear()
             self._memory_size = 0
@@ -83,17 +94,21 @@ class Journal:
         return lines + data.splitlines(keepends=True)
 
     def forget(self) -> None:
-        """What was read is safe elsewhere: shorten the file, unless more came in meanwhile."""
-        with self._lock:
-            if self._file is not None and self._read_to and os.fstat(self._file).st_size == self._read_to:
+        """What was read is safe elsewhere: shorten the file."""
+        with self.lock:
+            if self._file is None or not self._read_to:
+                return
+            if self._size == self._read_to:
                 os.ftruncate(self._file, 0)
-                self._read_to = 0
+                self._size = self._read_to = 0
+            elif self._read_to > _LONG:
+                self._begin_anew()
 
     def close(self) -> None:
         """Nothing is unfinished: remove the file. A later ``append`` begins a new one."""
-        with self._lock:
-            if self._file is not None and self._folder is not None and not os.fstat(self._file).st_size:
-                (self._folder / f"{self.owner}{_SUFFIX}").unlink(missing_ok=True)
+        with self.lock:
+            if self._file is not None and not self._size:
+                self._path().unlink(missing_ok=True)
                 os.close(self._file)
                 self._file = None
 
@@ -103,12 +118,16 @@ class Journal:
             os.close(self._file)
             self._file = None
 
+    def _path(self) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{self.owner}{_SUFFIX}"
+
     def _open(self) -> None:
-        self._read_to = 0
+        self._size = self._read_to = 0
         self.owner = f"{os.getpid()}-{random.SystemRandom().getrandbits(48):012x}"
         if self._folder is None:
             return
-        file = os.open(self._folder / f"{self.owner}{_SUFFIX}", _FLAGS | os.O_EXCL, 0o600)
+        file = os.open(self._path(), _FLAGS | os.O_EXCL, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file).st_nlink:
             self._file = file
@@ -116,13 +135,33 @@ class Journal:
             os.close(file)
             self._open()
 
+    def _begin_anew(self) -> None:
+        """What was not read yet goes into a new file, which takes the place of the long one in one step."""
+        assert self._file is not None
+        rest = os.pread(self._file, self._size - self._read_to, self._read_to)
+        new = self._path().with_suffix(_NEW)
+        file = os.open(new, _FLAGS | os.O_TRUNC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            _write_whole(file, rest)
+            new.rename(self._path())
+        except OSError:  # There is no room for both: the long one goes on, until all of it was read.
+            os.close(file)
+            new.unlink(missing_ok=True)
+            return
+        os.close(self._file)
+        self._file, self._size, self._read_to = file, len(rest), 0
+
     def _write(self, line: bytes) -> None:
         assert self._file is not None
-        written = os.write(self._file, line)
-        if written < len(line):
-            # The disk is full: half a line must not stay in front of the next one.
-            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
-            raise OSError(28, "No space left on device")
+        if self._size + len(line) > _MAX_FILE:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        try:
+            _write_whole(self._file, line)
+        except OSError:
+            os.ftruncate(self._file, self._size)  # Half a line must not stay in front of the next one.
+            raise
+        self._size += len(line)
 
     def _remember(self, line: bytes) -> None:
         self._memory.append(line)
@@ -149,6 +188,7 @@ class DeadJournal:
 
     def remove(self) -> None:
         """Everything of it is safe elsewhere."""
+        self._path.with_suffix(_NEW).unlink(missing_ok=True)  # It died while it began anew.
         self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -191,17 +231,43 @@ def set_aside(folder: Path, lines: list[bytes]) -> Path:
 
 def is_alive(folder: Path, owner: str) -> bool:
     """Whether the process that owns the journal *owner* still runs."""
-    try:
-        file = os.open(folder / f"{owner}{_SUFFIX}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(file)
-    return False
+    while True:
+        try:
+            file = os.open(folder / f"{owner}{_SUFFIX}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            if os.fstat(file).st_nlink:
+                return False
+        except OSError:
+            return True
+        finally:
+            os.close(file)
+        # Between open() and flock() it has begun a new file, or is gone: look again.
+
+
+def line_of(number: int, report: bytes) -> bytes:
+    """*report* as line *number* of a journal."""
+    return b"%d %d %08x %b\n" % (number, len(report), zlib.crc32(report, number), report)
+
+
+def read_line(line: bytes) -> tuple[int, bytes]:
+    """
+    The number of a line, and its report.
+
+    Raises:
+        ValueError: It is torn, or was changed, or is of another format.
+    """
+    number, length, checksum, report = line.rstrip(b"\n").split(b" ", 3)
+    if int(length) != len(report) or int(checksum, 16) != zlib.crc32(report, int(number)):
+        raise ValueError("the checksum is wrong")
+    return int(number), report
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    if os.write(file, data) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _read_lines(file: int, position: int) -> bytes:

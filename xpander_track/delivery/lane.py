@@ -51,8 +51,8 @@ class Lane:
         self.destination = destination
         self._dispatcher = dispatcher
         self._queue: deque[Waiting] = deque()
-        self._in_flight: dict[int, asyncio.Task[None]] = {}
-        self._outcomes: dict[int, Outcome] = {}  # By run; not yet written down.
+        self._in_flight: dict[str, asyncio.Task[None]] = {}  # By the run's id.
+        self._outcomes: dict[str, Outcome] = {}  # The same; not yet written down.
         self._is_empty = False  # The store had nothing more, when last asked.
         self._is_proven = False  # The last delivery to end has arrived.
         self._failures = 0
@@ -100,14 +100,13 @@ class Lane:
 
     def commit(self) -> None:
         """Write down what came of deliveries; what cannot be written is kept, and tried again."""
-        if not self._outcomes or self._dispatcher.store is None:
+        if not self._outcomes or self._dispatcher.queue is None:
             return
         try:
-            self._dispatcher.store.settle(self.destination.key, self._outcomes.values())
+            if self._dispatcher.queue.settle(self.destination.key, self._outcomes.values()):
+                self._outcomes = {}
         except Exception as error:  # noqa: BLE001  # the disk's trouble, or ours: the lane goes on
             trouble("record what was delivered", error)
-        else:
-            self._outcomes = {}
 
     def stop(self) -> None:
         """Deliver no more."""
@@ -145,15 +144,15 @@ class Lane:
             waiting = self._next()
             if waiting is None:
                 break
-            self._in_flight[waiting.run] = asyncio.create_task(self._deliver(waiting))
+            self._in_flight[waiting.report.id] = asyncio.create_task(self._deliver(waiting))
 
     def _next(self) -> Waiting | None:
-        store = self._dispatcher.store
-        if not self._queue and store is not None:
+        queue = self._dispatcher.queue
+        if not self._queue and queue is not None:
             self.commit()
             busy = self._in_flight.keys() | self._outcomes.keys()
-            found = store.waiting(self._dispatcher.journal.owner, self.destination.key, _FETCH + len(busy))
-            self._queue.extend(waiting for waiting in found if waiting.run not in busy)
+            found = queue.waiting(self._dispatcher.journal.owner, self.destination.key, _FETCH + len(busy))
+            self._queue.extend(waiting for waiting in found if waiting.report.id not in busy)
             self._is_empty = not self._queue
         return self._queue.popleft() if self._queue else None
 
@@ -179,8 +178,11 @@ class Lane:
             trouble(f"deliver a run to {where}", error)
             receipt = Receipt("pending", where, f"{type(error).__name__} in xpander_track")
             self._failed(receipt.reason, started, None)
-        self._outcomes[waiting.run] = Outcome(waiting.run, waiting.version, receipt.state, receipt.reason, task_json)
-        del self._in_flight[waiting.run]
+        run_id = waiting.report.id
+        self._outcomes[run_id] = Outcome(
+            run_id, waiting.owner, waiting.line, receipt.state, receipt.reason, task_json
+        )  # fmt: skip
+        del self._in_flight[run_id]
         self._is_empty = False  # It may wait again, or a newer version of it.
         self._dispatcher.settled(waiting, receipt)
         self._wake.set()

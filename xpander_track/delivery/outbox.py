@@ -7,6 +7,7 @@ import atexit
 import os
 import threading
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
 
 from .. import settings
 from ..boundary import quietly
@@ -18,7 +19,11 @@ FLUSH_TIMEOUT = 10.0
 # What the loop needs to answer after its own deadline.
 _GRACE = 0.1
 
+# A fork does not wait longer for a thread of ours that may itself be waiting for who forks.
+_FORK_SECONDS = 1.0
+
 _lock = threading.RLock()
+_held: list[Any] = []  # during a fork
 _dispatcher: Dispatcher | None = None
 _is_shut_down = False
 
@@ -31,7 +36,7 @@ def get() -> Dispatcher:
         with _lock:
             dispatcher = _dispatcher
             if dispatcher is None:
-                dispatcher = _dispatcher = Dispatcher(home())
+                dispatcher = _dispatcher = Dispatcher(home(), settings.current().limits())
                 atexit.register(_at_exit)
     return dispatcher
 
@@ -108,18 +113,34 @@ def _at_exit() -> None:
         shutdown(settings.current().exit_timeout)
 
 
+def _before_fork() -> None:
+    # No other thread shall be opening a journal, or writing to it, meanwhile: its lock would live on in the child.
+    global _held  # noqa: PLW0603
+    if _lock.acquire(timeout=_FORK_SECONDS):
+        _held = [_lock]
+        if _dispatcher is not None and _dispatcher.journal.lock.acquire(timeout=_FORK_SECONDS):
+            _held = [_dispatcher.journal.lock, _lock]
+
+
+def _after_in_parent() -> None:
+    global _held
+    held, _held = _held, []
+    for lock in held:
+        lock.release()
+
+
 def _after_in_child() -> None:
     # The parent's journal, connections, thread and queue are the parent's.
-    global _dispatcher, _lock, _is_shut_down
+    global _dispatcher, _lock, _is_shut_down, _held
     if _dispatcher is not None:
         _dispatcher.journal.abandon()
         _inherited.append(_dispatcher)
         atexit.unregister(_at_exit)
-    _dispatcher, _lock, _is_shut_down = None, threading.RLock(), False
+    _dispatcher, _lock, _is_shut_down, _held = None, threading.RLock(), False, []
 
 
 # Kept, so that nothing of a parent's dispatcher is finalized in a child.
 _inherited: list[Dispatcher] = []
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

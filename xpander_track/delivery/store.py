@@ -2,8 +2,8 @@
 The queue and the history: one SQLite file.
 
 A run is one row; each destination of it has a delivery of its own. What a process has recorded belongs to it (its
-journal's name is the *owner*) until it is dead; then who comes first takes it over. Rows stay for some days after
-they are settled.
+journal's name is the *owner*) until it is dead; then who comes first takes it over. Rows stay for some days, as
+long as there is room (``Limits``).
 
 Not promised: safety from power loss (no ``fsync`` for each commit); a crashed or killed process loses nothing.
 """
@@ -17,54 +17,32 @@ import sqlite3
 import threading
 import time
 import weakref
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..boundary import say_once
+from ..limits import Limits
+from . import schema
 from .report import Report
+from .salvage import contents
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
     from .report import Ending
+    from .salvage import Kept
 
 FILE = "runs.sqlite3"
-KEEP_DAYS = 14
-_VERSION = 1
 _BUSY_SECONDS = 5.0
+# How long SQLite itself waits for a neighbour; a fork of ours waits as long, at most.
+_BUSY_STEP = 0.1
+# The part of all runs that is forgotten in one step, where there is no room for all.
+_STEP = 0.02
 
-_SCHEMA = f"""
-CREATE TABLE runs (
-    seq INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    stage TEXT NOT NULL,
-    agent_id TEXT,
-    name TEXT,
-    started_at REAL NOT NULL,
-    ending TEXT,
-    duration REAL,
-    report TEXT NOT NULL,
-    owner TEXT NOT NULL,
-    line INTEGER NOT NULL,
-    version INTEGER NOT NULL
-);
-CREATE TABLE deliveries (
-    run INTEGER NOT NULL REFERENCES runs (seq) ON DELETE CASCADE,
-    destination TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'rejected')),
-    owner TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    reason TEXT NOT NULL DEFAULT '',
-    task TEXT,
-    PRIMARY KEY (run, destination)
-) WITHOUT ROWID;
-CREATE INDEX waiting ON deliveries (owner, destination, attempts, run) WHERE state = 'pending';
-CREATE INDEX running ON runs (owner) WHERE ending IS NULL;
-CREATE INDEX by_time ON runs (started_at);
-PRAGMA user_version = {_VERSION};
-"""
+_SETTLED = "ending IS NOT NULL AND NOT EXISTS (SELECT 1 FROM deliveries WHERE run = seq AND state = 'pending')"
+
 
 # Held during every use of SQLite, and taken before a fork. Files are closed then, and opened again when needed:
 # a child must inherit neither SQLite's own locks nor its idea of which locks the process has on a file
@@ -109,10 +87,8 @@ class Figures:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A delivery to be made: of this version of the run, which is that line of its owner's journal."""
+    """A delivery to be made: of the run as it was in that line of its owner's journal."""
 
-    run: int
-    version: int
     owner: str
     line: int
     report: Report
@@ -120,10 +96,11 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of trying to make a delivery."""
+    """What came of trying to make a delivery, of the run *id* as it was in that line of its owner's journal."""
 
-    run: int
-    version: int
+    id: str
+    owner: str
+    line: int
     state: str
     reason: str = ""
     task: str | None = None
@@ -135,25 +112,28 @@ class Store:
 
     Args:
         folder: Where the file is; None keeps everything in memory.
+        limits: How much is kept.
 
     Raises:
-        OSError, sqlite3.Error: The file cannot be used. A damaged one is put aside, and a new one begun.
+        OSError, sqlite3.Error: The file cannot be used. A damaged one is put aside, and a new one begun with what can
+            still be read of it.
         NewerStoreError: It is of a newer version.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, limits: Limits | None = None) -> None:
         self._path = None if folder is None else folder / FILE
+        self._limits = limits or Limits()
         self._file: tuple[int, int] | None = None
         self._db: sqlite3.Connection | None = None
-        with _in_use:
-            try:
-                self._db = self._connect()
-            except sqlite3.OperationalError:
-                raise  # Locked, full, not readable: not the file's fault.
-            except sqlite3.DatabaseError as error:
-                self._put_aside(error)
-                self._db = self._connect()
-            _stores.add(self)
+        _stores.add(self)
+        try:
+            with self._using():
+                pass
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error) or self._path is None:
+                raise
+            with self._using():  # It was put aside.
+                pass
 
     def close(self) -> None:
         """Close the file; it is opened again if it is needed."""
@@ -169,47 +149,77 @@ class Store:
 
     # --- recording ---
 
-    def record(self, owner: str, entries: Iterable[tuple[int, Report]]) -> None:
+    def record(self, owner: str, entries: Iterable[tuple[int, Report]]) -> list[str]:
         """
         Write down *entries*, all or none; what was recorded before is not recorded twice.
 
         Args:
             owner: The journal that they are from.
             entries: Their numbers in that journal, and the reports, in order.
+
+        Returns:
+            The ids of runs that had to be forgotten before they were delivered: there is no room for all.
         """
         with self._transaction() as db:
             for line, report in entries:
                 self._record(db, owner, line, report)
+            return self._make_room(db)
 
     def settle(self, destination: str, outcomes: Iterable[Outcome]) -> None:
         """Write down what came of deliveries to *destination*. One whose run has changed meanwhile stays pending."""
         with self._transaction() as db:
             db.executemany(
                 "UPDATE deliveries SET attempts = attempts + 1, reason = :reason, task = coalesce(:task, task), state ="
-                " CASE WHEN (SELECT version FROM runs WHERE seq = :run) = :version THEN :state ELSE 'pending' END"
-                " WHERE run = :run AND destination = :destination",
+                " CASE WHEN (SELECT owner = :owner AND line = :line FROM runs WHERE seq = run) THEN :state"
+                " ELSE 'pending' END"
+                " WHERE run = (SELECT seq FROM runs WHERE id = :id) AND destination = :destination",
                 [{**vars(outcome), "destination": destination} for outcome in outcomes],
             )
+
+    def take_in(self, runs: Iterable[Kept]) -> list[str]:
+        """Record what another store had, with its deliveries; gives what ``record`` gives."""
+        with self._transaction() as db:
+            for run in runs:
+                self._record(db, run.owner, run.line, run.report)
+                db.executemany(
+                    "UPDATE deliveries SET owner = ?, state = ?, attempts = ?, reason = ?, task = ?"
+                    " WHERE run = (SELECT seq FROM runs WHERE id = ? AND owner = ? AND line = ?) AND destination = ?",
+                    [(*state, run.report.id, run.owner, run.line, where) for where, *state in run.deliveries],
+                )
+            return self._make_room(db)
 
     def waiting(self, owner: str, destination: str, limit: int) -> list[Waiting]:
         """The next deliveries to make: the least tried first, in the order of their runs."""
         with self._using() as db:
             rows = db.execute(
-                "SELECT run, version, runs.owner, line, report FROM deliveries JOIN runs ON run = seq"
+                "SELECT id, runs.owner, line, report FROM deliveries JOIN runs ON run = seq"
                 " WHERE deliveries.owner = ? AND destination = ? AND state = 'pending'"
                 " ORDER BY attempts, run LIMIT ?",
                 (owner, destination, limit),
             ).fetchall()
         waiting: list[Waiting] = []
         unreadable: list[Outcome] = []
-        for run, version, of, line, report in rows:
+        for run_id, of, line, report in rows:
             try:
-                waiting.append(Waiting(run, version, of, line, Report.from_json(report)))
+                waiting.append(Waiting(of, line, Report.from_json(report)))
             except ValueError:  # noqa: PERF203  # one bad row must not hold up the others
-                unreadable.append(Outcome(run, version, "rejected", "its record cannot be read"))
+                unreadable.append(Outcome(run_id, of, line, "rejected", "its record cannot be read"))
         if unreadable:
             self.settle(destination, unreadable)
         return waiting
+
+    def known(self, ids: Iterable[str]) -> set[str]:
+        """Which of *ids* it has."""
+        with self._using() as db:
+            found = db.execute(
+                "SELECT id FROM runs WHERE id IN (SELECT value FROM json_each(?))", (json.dumps([*ids]),)
+            )
+            return {run_id for (run_id,) in found}
+
+    def contents(self) -> Iterator[Kept]:
+        """All of it, for another store."""
+        with self._using() as db:
+            yield from contents(db)
 
     def count_waiting(self, owner: str, destination: str | None = None) -> int:
         """How many deliveries of *owner* are to be made, to one destination or to any."""
@@ -254,14 +264,11 @@ class Store:
             for text, line in rows:
                 self._record(db, dead, line + 1, _interrupted(Report.from_json(text)))
 
-    def prune(self) -> None:
-        """Forget runs that were settled and began more than ``KEEP_DAYS`` ago."""
+    def prune(self) -> list[str]:
+        """Forget runs that have had their days; gives the ids of those that were not delivered."""
+        old = "ending IS NOT NULL AND started_at < ?", (time.time() - self._limits.days * 86_400,)
         with self._transaction() as db:
-            db.execute(
-                "DELETE FROM runs WHERE started_at < ? AND ending IS NOT NULL"
-                " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE run = seq AND state = 'pending')",
-                (time.time() - KEEP_DAYS * 86_400,),
-            )
+            return [*_forget(db, *old), *self._make_room(db)]
 
     # --- reading ---
 
@@ -298,12 +305,11 @@ class Store:
 
     def _record(self, db: sqlite3.Connection, owner: str, line: int, report: Report) -> None:
         row = db.execute(
-            "INSERT INTO runs (id, stage, agent_id, name, started_at, ending, duration, report, owner, line, version)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
+            "INSERT INTO runs (id, stage, agent_id, name, started_at, ending, duration, report, owner, line)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET stage = excluded.stage, agent_id = excluded.agent_id,"
             " name = excluded.name, started_at = excluded.started_at, ending = excluded.ending,"
-            " duration = excluded.duration, report = excluded.report, owner = excluded.owner, line = excluded.line,"
-            " version = version + 1"
+            " duration = excluded.duration, report = excluded.report, owner = excluded.owner, line = excluded.line"
             " WHERE (owner <> excluded.owner OR line < excluded.line)"
             # An end stands, whatever is heard of the same run later; a new run with its id begins when it is delivered.
             " AND (excluded.stage = 'ended' OR ending IS NULL OR excluded.started_at > started_at)"
@@ -323,24 +329,82 @@ class Store:
             [(row[0], destination, owner) for destination in report.destinations],
         )
 
+    def _make_room(self, db: sqlite3.Connection) -> list[str]:
+        """Forget what there is no room for; the ids of runs that were not delivered."""
+        if not self._is_over(db):
+            return []
+        lost: list[str] = []
+        some = max(1, int(db.execute("SELECT count(*) FROM runs").fetchone()[0] * _STEP))
+        for condition in (_SETTLED, "TRUE"):
+            last: int | None = -1
+            while last is not None and self._is_over(db, 0.9):
+                # From where the last step has ended: what was kept then is not looked at again.
+                step = f"SELECT seq FROM runs WHERE seq > ? AND {condition} ORDER BY seq LIMIT {some}"  # noqa: S608
+                (newest,) = db.execute(f"SELECT max(seq) FROM ({step})", (last,)).fetchone()  # noqa: S608
+                lost += _forget(db, f"seq IN ({step})", (last,))
+                last = newest
+        return lost
+
+    def _is_over(self, db: sqlite3.Connection, part: float = 1.0) -> bool:
+        """Whether there is more than *part* of what may be kept."""
+        size, pages, free = (
+            db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
+        )
+        # Deleted rows leave gaps: only where there may be too many are they counted.
+        (most,) = db.execute("SELECT coalesce(max(seq) - min(seq), 0) + 1 FROM runs").fetchone()
+        if size * (pages - free) > self._limits.bytes * part:
+            return True
+        if most > self._limits.runs * part:
+            (most,) = db.execute("SELECT count(*) FROM runs").fetchone()
+        return bool(most > self._limits.runs * part)
+
     @contextmanager
-    def _using(self) -> Generator[sqlite3.Connection]:
+    def _using(self, *, begin: bool = False) -> Generator[sqlite3.Connection]:
         """The database, for us alone; found to be damaged, it is put aside, and the next use begins a new one."""
-        with _in_use:
+        until = time.monotonic() + _BUSY_SECONDS
+        while not self._use(begin=begin, is_last=time.monotonic() > until):
+            time.sleep(0.01)  # Without the lock: a fork need not wait for a neighbour.
+        try:
+            assert self._db is not None
+            yield self._db
+        except sqlite3.DatabaseError as error:
+            self._note(error)
+            raise
+        finally:
+            _in_use.release()
+
+    def _use(self, *, begin: bool, is_last: bool) -> bool:
+        """Take the lock, and the database with it; False, if a neighbour is at it, and this is not the *last* try."""
+        _in_use.acquire()
+        try:
+            if self._db is not None and self._path is not None and _identity(self._path) not in {self._file, None}:
+                self.close()  # A neighbour has put it aside.
             if self._db is None:
                 self._db = self._connect()
-            try:
-                yield self._db
-            except sqlite3.DatabaseError as error:
-                if type(error) is sqlite3.DatabaseError and self._path is not None:  # Its subclasses: other troubles.
-                    self.close()
-                    self._put_aside(error)
+            if begin:
+                self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            _in_use.release()
+            if is_last or not is_busy(error):
                 raise
+            return False
+        except BaseException as error:
+            try:
+                if isinstance(error, sqlite3.DatabaseError):
+                    self._note(error)
+            finally:
+                _in_use.release()
+            raise
+        return True
+
+    def _note(self, error: sqlite3.DatabaseError) -> None:
+        if _is_damage(error) and self._path is not None:
+            self.close()
+            self._put_aside(error)
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
-        with self._using() as db:
-            db.execute("BEGIN IMMEDIATE")
+        with self._using(begin=True) as db:
             try:
                 yield db
                 db.execute("COMMIT")
@@ -356,35 +420,63 @@ class Store:
             self._file = _identity(self._path)
         db = sqlite3.connect(
             ":memory:" if self._path is None else self._path,
-            timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False,
+            timeout=_BUSY_STEP, isolation_level=None, check_same_thread=False,
         )  # fmt: skip
         try:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            _check_version(version, self._path)
-            _use_wal(db)
+            _check_version(db, self._path)  # Before anything is written.
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA journal_size_limit = 8388608")
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA foreign_keys = ON")
-            if version == 0:
-                db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-        except sqlite3.OperationalError as error:
-            if "already exists" not in str(error):  # Another process was first to make it.
-                db.close()
-                raise
-            db.execute("ROLLBACK")
+            schema.bring_up_to_date(db)
         except BaseException:
             db.close()
             raise
         return db
 
     def _put_aside(self, error: sqlite3.DatabaseError) -> None:
+        """The damaged file gets another name; what can be read of it goes into a new one."""
         assert self._path is not None
         if self._file != _identity(self._path):
             return  # A neighbour was first, and has begun a new one.
         aside = self._path.with_name(f"{FILE}.damaged-{time.time_ns()}")
         self._path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            self._path.with_name(FILE + suffix).unlink(missing_ok=True)
-        say_once("damaged store", "The run history cannot be read (%s): it was put aside as %s.", error, aside)
+        self._path.with_name(f"{FILE}-shm").unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # What was written last.
+            self._path.with_name(f"{FILE}-wal").rename(f"{aside}-wal")
+        kept = -1
+        with suppress(sqlite3.Error), closing(sqlite3.connect(aside)) as damaged:
+            found = list(contents(damaged))
+            self.take_in(found)
+            kept = len(found)
+        say_once(
+            "damaged store",
+            "The run history cannot be read (%s): it was put aside as %s, and %d runs of it were kept.",
+            error, aside, max(0, kept),
+        )  # fmt: skip
+
+
+def _check_version(db: sqlite3.Connection, path: Path | None) -> None:
+    version = schema.version_of(db)
+    if version > schema.VERSION:
+        raise NewerStoreError(f"{path} is of version {version}; this package knows up to {schema.VERSION}")
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether *error* is only that a neighbour is at it."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return type(error) is sqlite3.DatabaseError  # Its subclasses: other troubles.
+
+
+def _forget(db: sqlite3.Connection, condition: str, values: tuple[object, ...]) -> list[str]:
+    """Delete runs; the ids of those that were not delivered."""
+    undelivered = "SELECT DISTINCT id FROM runs JOIN deliveries ON run = seq WHERE state = 'pending'"
+    lost = [run_id for (run_id,) in db.execute(f"{undelivered} AND {condition}", values)]
+    db.execute(f"DELETE FROM runs WHERE {condition}", values)  # noqa: S608  # our own words
+    return lost
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -401,25 +493,6 @@ def _deliveries(db: sqlite3.Connection, seq: int) -> list[Delivery]:
         Delivery(destination, state, attempts, reason, json.loads(task) if task else None)
         for destination, state, attempts, reason, task in rows
     ]
-
-
-def _use_wal(db: sqlite3.Connection) -> None:
-    # This one statement does not wait while a neighbour is at it: we do.
-    until = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:  # noqa: PERF203  # once for each neighbour that is at it
-            if "locked" not in str(error) or time.monotonic() > until:
-                raise
-            time.sleep(0.02)
-        else:
-            return
-
-
-def _check_version(version: int, path: Path | None) -> None:
-    if version > _VERSION:
-        raise NewerStoreError(f"{path} is of version {version}; this package knows up to {_VERSION}")
 
 
 def _interrupted(report: Report) -> Report:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
+import re
 import time
 import zlib
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 from uuid import UUID
 
-from . import loop
+from . import connections, loop
 from .errors import AnswerUnreadable, InvalidArgument, MissingApiKey, ModuleException, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     import httpx
 
     from .configuration import Configuration
+
+T = TypeVar("T")
 
 # An answer may repeat what was sent, non-ASCII characters as \u escapes (three times their size at most).
 _ANSWER_MARGIN = 64 * 1024
@@ -30,9 +33,11 @@ _MAX_LOADED = 16 * 1024 * 1024
 # What may stand unescaped in a path segment (RFC 3986, section 3.3: pchar), and so keeps the bytes of ordinary ids.
 _SEGMENT_SAFE = ":@!$&'()*+,;=~"
 
-_CONNECTIONS = 64
+# What may stand in a header as it is (RFC 9110, section 5.5, without what is not ASCII).
+_KEY = re.compile(r"[\x21-\x7e]+([ \t]+[\x21-\x7e]+)*")
 
-_clients: dict[asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, asyncio.Semaphore]] = {}
+# How long after its cancellation a request that goes on is cancelled once more, in seconds.
+_AGAIN = 0.1
 
 
 async def exchange(
@@ -68,11 +73,10 @@ async def exchange(
 
 
 async def _send(configuration: Configuration, limit: int, failure: str, request: dict[str, Any]) -> Any:
-    import httpx  # noqa: PLC0415  # loaded on first use: importing xpander_track must stay cheap
-
+    httpx = connections.http_library()
     error: ModuleException
     try:
-        return await asyncio.wait_for(_answer(configuration, limit, failure, request), configuration.timeout)
+        return await _within(configuration.timeout, _answer(configuration, limit, failure, request))
     except asyncio.TimeoutError:
         error = Unreachable(500, f"{failure} - no complete answer within {configuration.timeout:g} s")
     except ModuleException:
@@ -86,9 +90,32 @@ async def _send(configuration: Configuration, limit: int, failure: str, request:
     raise error
 
 
+async def _within(seconds: float, request: Coroutine[Any, Any, T]) -> T:
+    """What *request* returns, or ``TimeoutError`` after *seconds*: not later, even where it does not end then."""
+    task = asyncio.ensure_future(request)
+    try:
+        if not (await asyncio.wait({task}, timeout=seconds))[0]:
+            raise asyncio.TimeoutError
+    finally:
+        _end(task)
+    return task.result()
+
+
+def _end(task: asyncio.Task[Any]) -> None:
+    """Cancel *task* until it has ended: up to Python 3.10 anyio may swallow what meets the end of its connecting."""
+    if task.done():
+        if not task.cancelled():
+            task.exception()  # Seen: asyncio shall not complain that nobody has.
+        return
+    task.cancel()
+    task.get_loop().call_later(_AGAIN, _end, task)
+
+
 async def _answer(configuration: Configuration, limit: int, failure: str, request: dict[str, Any]) -> Any:
-    client, slots = _client()
-    async with slots, client.stream(**request, headers=_headers(configuration, request)) as response:
+    async with (
+        connections.borrowed(request["url"]) as client,
+        client.stream(**request, headers=_headers(configuration, request)) as response,
+    ):
         body, whole = await _read(response, limit if response.is_success else _ANSWER_MARGIN)
     if not response.is_success:
         wait = _retry_after(response.headers.get("retry-after"))
@@ -111,28 +138,6 @@ async def _answer(configuration: Configuration, limit: int, failure: str, reques
 def _headers(configuration: Configuration, request: dict[str, Any]) -> dict[str, str]:
     content_type = {} if request["content"] is None else {"Content-Type": "application/json"}
     return {"Accept-Encoding": "gzip, deflate", "x-api-key": configuration.api_key or "", **content_type}
-
-
-def _client() -> tuple[httpx.AsyncClient, asyncio.Semaphore]:
-    """
-    The one client of this process, and what keeps the number of its requests to that of its connections.
-
-    It lives on our loop; a forked child, having a new loop, makes a new one. Requests wait out here for a connection:
-    one that is cancelled in httpcore's own queue can take a connection with it.
-    """
-    import httpx  # noqa: PLC0415
-
-    running = asyncio.get_running_loop()
-    found = _clients.get(running)
-    if found is None:
-        _clients.clear()
-        limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=16, keepalive_expiry=4.0)
-        # One account's cookies are nothing to another's.
-        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        # The deadline of the whole request rules; a proxy and trusted certificates come from the environment.
-        client = httpx.AsyncClient(timeout=None, limits=limits, follow_redirects=False, cookies=no_cookies)  # noqa: S113
-        found = _clients[running] = client, asyncio.Semaphore(_CONNECTIONS)
-    return found
 
 
 async def _read(response: httpx.Response, limit: int) -> tuple[bytes, bool]:
@@ -176,6 +181,7 @@ def _parts(url: str) -> SplitResult | None:
 
 def _segment(value: object, failure: str) -> str:
     """*value* as one path segment: no id can change the route."""
+    value = value.value if isinstance(value, Enum) else value
     text = str(value) if isinstance(value, (str, int, UUID)) else ""
     if not text or text in {".", ".."}:
         kind = "an empty text" if value == "" else f"{text!r}" if text else f"a {type(value).__name__}"
@@ -192,9 +198,11 @@ def _check_key(configuration: Configuration, failure: str) -> None:
         raise MissingApiKey(
             500, f"{failure} - no API key: XPANDER_API_KEY is unset and the configuration has none. Set one of them."
         )
-    if not (configuration.api_key.isascii() and configuration.api_key.isprintable()) or " " in configuration.api_key:
+    if not _KEY.fullmatch(configuration.api_key):
         raise MissingApiKey(
-            500, f"{failure} - the API key has characters that a header cannot carry (line break, blank, non-ASCII)"
+            500,
+            f"{failure} - the API key has characters that a header cannot carry "
+            "(a line break, another control character, a blank at its beginning or end, non-ASCII)",
         )
 
 

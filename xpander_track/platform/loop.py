@@ -84,7 +84,7 @@ def _get_for(coroutine: Coroutine[Any, Any, Any]) -> asyncio.AbstractEventLoop:
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
-    while True:
+    while not loop.is_closed():
         # SystemExit and KeyboardInterrupt, raised in a callback, end run_forever(); the loop is as good as before.
         with contextlib.suppress(BaseException):
             loop.run_forever()
@@ -122,8 +122,13 @@ class _Loop(asyncio.SelectorEventLoop):
 def _forget() -> None:
     # In a forked child the thread is gone, and the lock may have been held at the moment of the fork.
     global _loop, _lock
+    if _loop is not None:
+        _inherited.append(_loop)
     _loop, _lock = None, threading.Lock()
 
+
+# Kept, with the connections that it watches: closed in a child, they would be taken out of what the parent watches.
+_inherited: list[asyncio.AbstractEventLoop] = []
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
