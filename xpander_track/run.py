@@ -17,7 +17,7 @@ from .delivery.routing import destinations
 from .describe import describe_error, well_formed
 from .platform import Tokens
 from .tool_call import ToolCall
-from .usage import Tally, extract_usage
+from .usage import Tally, read
 from .usage.shape import MAX_COUNT
 
 if TYPE_CHECKING:
@@ -197,7 +197,8 @@ class Run:
         if self._records("record_llm"):
             with quietly("read a model's response", calls_user_code=True):
                 self._response = response
-                self.tally.add(extract_usage(response), response)
+                if (reading := read(response)) is not None:
+                    self.tally.add(reading, response)
 
     def record_tokens(
         self,
@@ -348,10 +349,8 @@ class Run:
             if error is not None and self._ending not in SUCCESSES and self._failure is None:
                 self._failure = self.capture.text(describe_error(error))
             if returned is not None:
-                if type(returned) is not str and self.tally.tokens() is None:
-                    usage = extract_usage(returned)
-                    if not self.tally.is_counted_inside(usage, returned):
-                        self.tally.add(usage, returned)
+                if self.tally.tokens() is None and (reading := read(returned)) is not None:
+                    self.tally.add(reading, returned, but_inside=True)
                 if self._keeps_result and self._result is _UNSET:
                     self._returned = self.capture.text(returned)
         with quietly("report a run"):
