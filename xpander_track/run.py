@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import settings
 from .boundary import quietly, say_once
@@ -15,15 +15,18 @@ from .delivery import Receipt, outbox
 from .delivery.report import SUCCESSES, Ending, Report, Stage
 from .delivery.routing import destinations
 from .describe import describe_error, well_formed
+from .llm_stream import LlmStream, is_stream
 from .platform import Tokens
 from .tool_call import ToolCall
-from .usage import Tally, read
+from .usage import Chunks, Tally, read
 from .usage.shape import MAX_COUNT
 
 if TYPE_CHECKING:
     from .delivery.destination import Destination
     from .delivery.receipt import Ticket
     from .platform import Configuration, Task
+
+Stream = TypeVar("Stream")
 
 _TIMEOUTS = (TimeoutError, asyncio.TimeoutError)  # Two types before Python 3.11.
 _MAX_TOOL_DETAILS = 1_000
@@ -190,15 +193,42 @@ class Run:
         A response of a language model: its tokens add up, its tool calls are noted, and the last one is kept raw.
 
         Args:
-            response: What the provider's client gave, or its dict form. The same response counts once, however often
-                it is recorded; the chunks of a stream may be recorded one by one, or only the last, which has the
-                usage (OpenAI: ``stream_options={"include_usage": True}``).
+            response: What the provider's client or a framework gave, or its dict form: see ``usage.read_usage`` for
+                all that is read. The same response counts once, by its id, else by identity, however often it is
+                recorded, also as a part of a framework's result. The chunks of a stream may be recorded one by one,
+                or as a list; or let ``llm_stream`` do it.
         """
         if self._records("record_llm"):
             with quietly("read a model's response", calls_user_code=True):
                 self._response = response
                 if (reading := read(response)) is not None:
                     self.tally.add(reading, response)
+
+    def llm_stream(self, stream: Stream) -> Stream:
+        """
+        The same stream, to be read instead of the one given: ``for chunk in run.llm_stream(stream)``, or ``async for``.
+
+        Each chunk is passed on at once and as it is. Tokens and tool calls are those that the chunks say, as far as
+        they were read: also if you stop early, or the stream breaks. (OpenAI's streams tell their usage with
+        ``stream_options={"include_usage": True}``; where none is told, none is counted.) All its methods and attributes
+        are there; what is read by other ways than iterating is not seen, but for the ``text_stream`` and the like of
+        the helpers that anthropic's and openai's ``.stream(...)`` give, which are entered with ``with``.
+
+        Args:
+            stream: What the provider's client gave: an iterator or asynchronous iterator of chunks or events, also
+                in a context manager. ``llm_response`` becomes the last chunk that has a usage.
+
+        Raises:
+            TypeError: It can neither be iterated nor entered: an awaitable must be awaited first.
+        """
+        if not is_stream(stream):
+            raise TypeError(f"llm_stream() takes a stream of chunks, not a {type(stream).__name__}.")
+        if not self._records("llm_stream"):
+            return stream
+        chunks = Chunks()
+        self.tally.follow(chunks)
+        self._response = chunks
+        return LlmStream(stream, chunks)
 
     def record_tokens(
         self,
@@ -348,9 +378,11 @@ class Run:
         with quietly("record how a run ended"):
             if error is not None and self._ending not in SUCCESSES and self._failure is None:
                 self._failure = self.capture.text(describe_error(error))
+            if self.tally.tokens() is None:
+                outcome = returned if error is None else error  # What has failed has cost as well.
+                if (reading := read(outcome)) is not None:
+                    self.tally.add(reading, outcome, but_inside=True)
             if returned is not None:
-                if self.tally.tokens() is None and (reading := read(returned)) is not None:
-                    self.tally.add(reading, returned, but_inside=True)
                 if self._keeps_result and self._result is _UNSET:
                     self._returned = self.capture.text(returned)
         with quietly("report a run"):
@@ -364,7 +396,8 @@ class Run:
         tokens = self.tally.tokens()
         response = None
         with quietly("keep a model's response", calls_user_code=True):
-            response = None if self._response is None else self.capture.data(self._response)
+            raw = self._response.raw if isinstance(self._response, Chunks) else self._response
+            response = None if raw is None else self.capture.data(raw)
         dispatcher.post(
             Report(
                 id=self._id,

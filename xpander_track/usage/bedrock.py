@@ -40,8 +40,10 @@ def read_event(data: dict[str, Any], value: object, see: See) -> Reading | None:
         return Reading("chunk", text=said, stream="bedrock")
     if "contentBlockStart" in data:
         block = parts(data["contentBlockStart"])
-        called = name(field(block.get("start"), "toolUse", "name"))
-        place = count(block.get("contentBlockIndex"))
+        call = parts(field(block.get("start"), "toolUse"))
+        called = name(call.get("name"))
+        # What strands makes of other providers' streams has no index.
+        place = (count(block.get("contentBlockIndex")), name(call.get("toolUseId")))
         return Reading("chunk", tools=[called] if called else (), stream="bedrock", places=[place])
     if "messageStart" in data:
         return Reading("chunk", stream="bedrock", begins=True)

@@ -163,8 +163,9 @@ def _input_output(data: dict[str, Any]) -> Counts | None:
 
 
 def _in_prompt(counts: Counts) -> Counts:
-    is_known = counts.cache_read is not None or counts.cache_write is not None
-    return counts._replace(cache_in_prompt=True) if is_known else counts
+    if counts.cache_read is None and counts.cache_write is None:
+        return counts
+    return Counts(*counts[:-1], True)  # noqa: FBT003  # the last of its fields
 
 
 def _bedrock(data: dict[str, Any]) -> Counts:

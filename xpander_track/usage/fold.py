@@ -9,19 +9,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .counts import Counts, together
+from .counts import together
 from .reading import Reading
 from .usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
+    from .counts import Counts
     from .reading import Kind
 
 
-def summed(readings: Iterable[Reading | None]) -> Usage:
-    """Many as one usage."""
-    return _folded(readings).usage()
+def summed(reading: Reading) -> Usage:
+    """What one reading, or each of its parts, says, as one usage."""
+    if reading.kind != "group":
+        return _usage(reading.counts, reading.tools, reading.text or "", reading.id)
+    responses = _folded([reading]).responses()
+    return _usage(
+        together([response.counts for response in responses]),
+        _calls(responses),
+        _last_text(responses),
+        responses[0].id if len(responses) == 1 else None,
+    )
 
 
 def merged(kind: Kind, readings: Sequence[Reading | None], *, each: bool = False) -> Reading:
@@ -133,21 +142,6 @@ class Fold:
         responses = [*self._done, *self._responses.values()]
         return responses or ([] if self._echo is None else [Response(self._echo)])
 
-    def usage(self) -> Usage:
-        """All of them as one."""
-        responses = self.responses()
-        counts = together([response.counts for response in responses]) or Counts()
-        return Usage(
-            prompt_tokens=counts.prompt_tokens,
-            completion_tokens=counts.completion_tokens,
-            cache_read_tokens=counts.cache_read,
-            cache_write_tokens=counts.cache_write,
-            tools=tuple(_calls(responses)),
-            text=_last_text(responses),
-            response_id=responses[0].id if len(responses) == 1 else None,
-            cache_in_prompt=counts.cache_in_prompt,
-        )
-
     def _add_chunk(self, chunk: Reading) -> None:
         key: Hashable = chunk.key or chunk.id
         if key is not None:
@@ -203,6 +197,22 @@ def _folded(readings: Iterable[Reading | None]) -> Fold:
         if reading is not None:
             fold.add(reading)
     return fold
+
+
+def _usage(counts: Counts | None, tools: Sequence[str], text: str, response_id: str | None) -> Usage:
+    if counts is None:
+        return Usage(tools=tuple(tools), text=text, response_id=response_id)
+    prompt, completion, cache_read, cache_write, beside_prompt, beside_completion, cache_in_prompt = counts
+    return Usage(
+        prompt if beside_prompt is None else (prompt or 0) + beside_prompt,
+        completion if beside_completion is None else (completion or 0) + beside_completion,
+        cache_read,
+        cache_write,
+        tuple(tools),
+        text,
+        response_id,
+        cache_in_prompt,
+    )
 
 
 def _calls(responses: list[Response]) -> list[str]:

@@ -29,12 +29,12 @@ _OTHERS = {
 def read_message(data: dict[str, Any], value: object, see: See) -> Reading | None:
     """A message."""
     del value, see
-    kind = data.get("type")
-    if kind == "constructor" and data.get("lc") == 1:  # As `dumpd` writes it.
+    kind, form = data.get("type"), data
+    if kind == "constructor" and data.get("lc") == 1:  # As `dumpd` writes it, which leaves out what is empty.
         kind, data = text((items(data.get("id")) or [None])[-1]), parts(data.get("kwargs"))
     elif "content" not in data and is_of_message(kind) and "content" in parts(data.get("data")):
         data = parts(data["data"])  # As `messages_to_dict` writes it.
-    if not is_of_message(kind) or not ("response_metadata" in data or "additional_kwargs" in data):
+    if not is_of_message(kind) or not (data is not form or "response_metadata" in data or "additional_kwargs" in data):
         return None
     if kind in _PROMPTS:
         return Reading("prompt")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .counts import Counts, read_counts, together
+from .counts import read_counts, together
 from .messages import call_name, visible
 from .reading import NOTHING, Reading, See
 from .shape import field, is_list, items, name, parts, text
@@ -45,6 +45,8 @@ def read_response(data: dict[str, Any], value: object, see: See) -> Reading | No
 def read_event(data: dict[str, Any], value: object, see: See) -> Reading | None:
     """An ``AgentOutput``, or another event of an agent's run."""
     del value
+    if any(names <= data.keys() for names in _REPEATS):
+        return NOTHING
     if "response" in data and "tool_calls" in data and "current_agent_name" in data:
         raw = see(data.get("raw"))
         message = parts(data["response"])
@@ -61,8 +63,8 @@ def read_event(data: dict[str, Any], value: object, see: See) -> Reading | None:
             last.kind = "echo"
         return last
     if is_list(data.get("llm_token_counts")):  # The token counting handler.
-        return Reading(counts=_together(items(data["llm_token_counts"])))
-    return NOTHING if any(names <= data.keys() for names in _REPEATS) else None
+        return Reading(counts=together([read_counts(counted) for counted in items(data["llm_token_counts"])]))
+    return None
 
 
 def _calls(message: dict[str, Any]) -> dict[object, str]:
@@ -75,7 +77,3 @@ def _calls(message: dict[str, Any]) -> dict[object, str]:
 
 def _text(message: dict[str, Any]) -> str | None:
     return visible(message.get("blocks")) or visible(message.get("content"))
-
-
-def _together(counted: list[Any]) -> Counts | None:
-    return together([read_counts(one) for one in counted])

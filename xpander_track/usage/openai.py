@@ -30,28 +30,32 @@ def read_chat(data: dict[str, Any], value: object, see: See) -> Reading | None:
     choices = data.get("choices")
     if not is_list(choices):
         return None
-    listed = [parts(choice) for choice in items(choices)]
     # Of several alternatives the first is the answer; in a stream each chunk is of one of them.
-    choice = next((c for c in listed if not c.get("index")), {})
-    message = parts(choice.get("delta")) or parts(choice.get("message"))
-    if listed and not any("delta" in c or "message" in c or "text" in c for c in listed):
+    listed = [parts(choice) for choice in items(choices)]
+    choice = next((each for each in listed if not each.get("index")), {})
+    shape = listed[0] if listed else {"delta": None}  # The chunk that has only the usage.
+    is_chunk = "delta" in shape
+    if not is_chunk and "message" not in shape and "text" not in shape:
         return None
     usage = data.get("usage")
-    counts = None if usage is None else read_counts(usage)
-    if counts is None and data.get("x_groq") is not None:  # Groq puts it there unless it is asked to do as others do.
-        counts = read_counts(field(data["x_groq"], "usage"))
-    kind = data.get("object")
-    is_chunk = kind == "chat.completion.chunk" or kind == "text_completion" or any("delta" in c for c in listed)
-    calls = _calls(message) if message else {}
-    return Reading(
-        "chunk" if is_chunk or not listed else "whole",
-        counts,
-        list(calls.values()),
-        visible(message.get("content")) or text(message.get("refusal")) if message else text(choice.get("text")),
-        name(data.get("id")),
+    if usage is None and data.get("x_groq") is not None:  # Groq's place, unless it is asked to do as others do.
+        usage = field(data["x_groq"], "usage")
+    reading = Reading(
+        # The old completions have one shape, streamed or not.
+        "chunk" if is_chunk or data.get("object") == "text_completion" else "whole",
+        None if usage is None else read_counts(usage),
+        id=name(data.get("id")),
         stream="openai chat",
-        places=list(calls),
     )
+    message = parts(choice.get("delta") if is_chunk else choice.get("message"))
+    if message:
+        reading.text = visible(message.get("content")) or text(message.get("refusal"))
+        if message.get("tool_calls") is not None or message.get("function_call") is not None:
+            calls = _calls(message)
+            reading.tools, reading.places = list(calls.values()), list(calls)
+    else:
+        reading.text = text(choice.get("text"))
+    return reading
 
 
 def read_response(data: dict[str, Any], value: object, see: See) -> Reading | None:

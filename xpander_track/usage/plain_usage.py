@@ -8,7 +8,8 @@ from .counts import read_by_model, read_counts
 from .reading import Reading, See
 from .shape import name
 
-_HOLDERS = ("usage", "usage_metadata", "usageMetadata", "token_usage", "usage_metrics")
+# The last is of instructor's error after its retries.
+_HOLDERS = ("usage", "usage_metadata", "usageMetadata", "token_usage", "usage_metrics", "total_usage")
 _WRAPPERS = ("response", "completion", "raw_response")
 
 

@@ -161,7 +161,7 @@ def read_usage(obj: object) -> Usage:
             return Usage(text=said)
         reading = read(obj)
         if reading is not None:
-            return summed([reading])
+            return summed(reading)
     return Usage()
 
 

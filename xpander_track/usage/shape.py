@@ -17,10 +17,14 @@ MAX_COUNT = 10**1000
 
 _NOTHING: dict[str, Any] = {}
 _SCALARS: frozenset[type] = frozenset({str, int, float, bool, bytes, type(None), complex, bytearray, type})
+_DICTS = {"dict", "bare dict"}
+_ways: dict[type, str] = {}
+_MAX_WAYS = 1000
 # The interpreter's own way to each, which no class can put another in front of.
 _type_attribute = type.__dict__
 _ancestors = _type_attribute["__mro__"].__get__
 _namespace = _type_attribute["__dict__"].__get__
+_dict_offset = _type_attribute["__dictoffset__"].__get__
 _stored = object.__getattribute__
 _extra = BaseModel.__dict__["__pydantic_extra__"].__get__
 _private = BaseModel.__dict__["__pydantic_private__"].__get__
@@ -32,12 +36,20 @@ def parts(value: object) -> dict[str, Any]:
     if kind is dict:
         return cast("dict[str, Any]", value)
     try:
-        if kind in _SCALARS:
+        how = _ways.get(kind) or _way(kind)
+        if how == "nothing":
             return _NOTHING
-        ancestors = _ancestors(kind)
-        if dict in ancestors:  # It may keep some of its fields as attributes (huggingface_hub).
-            return {**_of_object(value, ancestors), **dict.copy(cast("dict[str, Any]", value))}
-        return _of_object(value, ancestors)
+        if how == "slots":
+            return _slots(value, _ancestors(kind))
+        data = _NOTHING if how == "bare dict" else _stored(value, "__dict__")
+        if type(data) is not dict:
+            return _NOTHING
+        if how == "model":
+            extra = data.get("__pydantic_extra__") or _extra(value)  # Mistral's models keep it with the fields.
+            return {**extra, **data} if extra else cast("dict[str, Any]", data)
+        if how in _DICTS:  # Where it keeps its fields twice, the attributes are whole (huggingface_hub).
+            return {**dict.copy(cast("dict[str, Any]", value)), **data}
+        return cast("dict[str, Any]", data)
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001  # A hostile class: it may raise even SystemExit.
@@ -105,16 +117,20 @@ def joined(texts: list[str | None]) -> str | None:
     return "".join(said) if said else None
 
 
-def _of_object(value: object, ancestors: tuple[type, ...]) -> dict[str, Any]:
-    try:
-        data = _stored(value, "__dict__")
-    except AttributeError:
-        return _slots(value, ancestors)
-    if type(data) is not dict:
-        return _NOTHING
-    if BaseModel in ancestors and (extra := _extra(value)):
-        return {**extra, **data}
-    return cast("dict[str, Any]", data)
+def _way(kind: type) -> str:
+    """How the data of a type's objects is come by; remembered, since there are few types and many objects."""
+    ancestors = _ancestors(kind)
+    if kind in _SCALARS:
+        way = "nothing"
+    elif dict in ancestors:
+        way = "dict" if _dict_offset(kind) else "bare dict"
+    elif BaseModel in ancestors:
+        way = "model"
+    else:
+        way = "object" if _dict_offset(kind) else "slots"
+    if len(_ways) < _MAX_WAYS:
+        _ways[kind] = way
+    return way
 
 
 def _slots(value: object, ancestors: tuple[type, ...]) -> dict[str, Any]:

@@ -41,8 +41,9 @@ def read_step(data: dict[str, Any], value: object, see: See) -> Reading | None:
     if "task" in data and "task_images" in data:
         return Reading("prompt")
     if "step_number" in data and "token_usage" in data:
-        answer = text(data.get("action_output")) if data.get("is_final_answer") is True else None
-        said = answer or (visible(data.get("model_output")) if not data.get("code_action") else None)
+        said = _answer(data) if data.get("is_final_answer") is True else None
+        if said is None and not data.get("code_action"):
+            said = visible(data.get("model_output"))
         return Reading("whole", read_counts(data["token_usage"]), _called(data), said, stream="smolagents")
     if "plan" in data and "token_usage" in data:
         return Reading("whole", read_counts(data["token_usage"]), stream="smolagents")
@@ -68,6 +69,13 @@ def read_message(data: dict[str, Any], value: object, see: See) -> Reading | Non
     raw = see(data.get("raw"))  # It knows of the cache.
     counts = (raw.counts if raw is not None else None) or read_counts(data["token_usage"])
     return Reading(counts=counts, tools=_called(data), text=visible(data["content"]), id=raw.id if raw else None)
+
+
+def _answer(step: dict[str, Any]) -> str | None:
+    """What the last step answers: its output, or what it closes the run with."""
+    calls = [parts(call) for call in items(step.get("tool_calls"))]
+    given = [field(call.get("arguments") or field(call.get("function"), "arguments"), "answer") for call in calls]
+    return next((said for value in [step.get("action_output"), *given] if (said := text(value))), None)
 
 
 def _called(data: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from .fold import Response, responses_of
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from .chunks import Chunks
     from .reading import Reading
 
 
@@ -25,7 +26,7 @@ class Tally:
         outer: That of the run around it: what is counted in here is not to be counted out there as well.
     """
 
-    __slots__ = ("_by_hand", "_inside", "_kept", "_names", "_open", "_outer", "_responses", "_streams")
+    __slots__ = ("_by_hand", "_followed", "_inside", "_kept", "_names", "_open", "_outer", "_responses", "_streams")
 
     def __init__(self, outer: Tally | None = None) -> None:
         self._outer = outer
@@ -39,6 +40,7 @@ class Tally:
         # Which of them are told chunk by chunk, and to which one a chunk without an id belongs.
         self._streams: set[Hashable] = set()
         self._open: dict[str, Hashable] = {}
+        self._followed: list[Chunks] = []
 
     def add_tokens(self, tokens: Tokens) -> None:
         """Counts that the user read off somewhere."""
@@ -53,6 +55,7 @@ class Tally:
             response: The object itself.
             but_inside: Leave out what a run inside of this one has counted.
         """
+        self._read_followed()
         if reading.kind == "chunk":
             self._add_chunk(reading, response)
             return
@@ -70,14 +73,12 @@ class Tally:
             self._note({own, *(name for part in parts for name in _names(part))})
             return
         for part in others:
-            self.add_streamed([part])
+            self._put(part.key or part.id or ("object", id(part)), part, part)
+            self._note(_names(part))
 
-    def add_streamed(self, responses: list[Response]) -> None:
-        """Responses that were put together from their chunks."""
-        for response in responses:
-            own = response.key or response.id or ("object", id(response))
-            self._put(own, response, response)
-            self._note({own, *_names(response)})
+    def follow(self, chunks: Chunks) -> None:
+        """A stream that is about to be read: what has come of it counts, however it ends."""
+        self._followed.append(chunks)
 
     def note_inside(self, names: set[Hashable]) -> None:
         """A run inside of this one has counted what is known by *names*."""
@@ -87,6 +88,7 @@ class Tally:
 
     def tokens(self) -> Tokens | None:
         """The sum; a count that nobody reported is None. None where there is no count at all."""
+        self._read_followed()
         # Copied in one step: another thread may be recording.
         counted = [counts for response in list(self._responses.values()) if (counts := response.counts) is not None]
         by_hand = list(self._by_hand)
@@ -100,6 +102,7 @@ class Tally:
 
     def tools(self) -> list[str]:
         """The tool calls that the model asked for."""
+        self._read_followed()
         return [called for response in list(self._responses.values()) for called in list(response.calls.values())]
 
     def _add_chunk(self, chunk: Reading, value: object) -> None:
@@ -120,6 +123,16 @@ class Tally:
             self._open.pop(chunk.stream, None)
         else:
             self._open[chunk.stream] = own
+
+    def _read_followed(self) -> None:
+        for chunks in list(self._followed):
+            for response in chunks.read():
+                own = ("object", id(response))  # It may get its id, and more, with later chunks.
+                if own not in self._responses:
+                    if _known_as(response) & self._names:
+                        continue
+                    self._put(own, response, response)
+                self._note({own, *_names(response)})
 
     def _put(self, own: Hashable, response: Response, kept: object) -> None:
         earlier = self._responses.get(own)
