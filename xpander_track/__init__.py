@@ -33,5 +33,5 @@ __all__ = [
     "AgentExecutionInput", "AgentExecutionStatus", "AnswerUnreadable", "Backend", "Configuration", "Flushed",
     "InvalidArgument", "MissingAgentId", "MissingApiKey", "ModuleException", "NotSent", "Receipt", "Run", "Task",
     "Tasks", "TasksListItem", "Tokens", "ToolCall", "TrackedTask", "Unreachable", "Usage", "aflush", "configure",
-    "current_run", "flush", "record_tool", "shutdown", "track_task", "track_tool", "tracked_task",
+    "current_run", "flush", "read_usage", "record_tool", "shutdown", "track_task", "track_tool", "tracked_task",
 ]  # fmt: skip

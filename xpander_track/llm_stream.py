@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -11,8 +12,13 @@ if TYPE_CHECKING:
 
     from .usage import Chunks
 
+    _ObjectProxy = wrapt.ObjectProxy[Any]
+else:
+    # Where wrapt has one that cannot be iterated by itself, as not all streams can.
+    _ObjectProxy = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
 
-class LlmStream(wrapt.ObjectProxy):  # type: ignore[misc,name-defined,unused-ignore]
+
+class LlmStream(_ObjectProxy):
     """
     Stands for the stream in everything: its methods, attributes and types are the stream's own.
 
@@ -24,45 +30,74 @@ class LlmStream(wrapt.ObjectProxy):  # type: ignore[misc,name-defined,unused-ign
         super().__init__(stream)
         self._self_chunks = chunks
 
-    def __iter__(self) -> Iterator[Any]:
-        return _iterated(iter(self.__wrapped__), self._self_chunks)
 
-    def __next__(self) -> Any:
-        chunk = next(self.__wrapped__)
-        self._self_chunks.take(chunk)
-        return chunk
+def followed(stream: Any, chunks: Chunks) -> Any:
+    """
+    *stream*, with its chunks taken down in *chunks*.
 
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return _AsyncIterated(aiter(self.__wrapped__), self._self_chunks)
-
-    async def __anext__(self) -> Any:
-        chunk = await anext(self.__wrapped__)
-        self._self_chunks.take(chunk)
-        return chunk
-
-    def __enter__(self) -> Any:
-        return self._self_entered(self.__wrapped__.__enter__())
-
-    def __exit__(self, *error: object) -> Any:
-        return self.__wrapped__.__exit__(*error)
-
-    async def __aenter__(self) -> Any:
-        return self._self_entered(await self.__wrapped__.__aenter__())
-
-    async def __aexit__(self, *error: object) -> Any:
-        return await self.__wrapped__.__aexit__(*error)
-
-    def _self_entered(self, entered: Any) -> Any:
-        if entered is self.__wrapped__:
-            return self
-        # What manages a stream gives it when it is entered.
-        self._self_chunks.watch(entered)
-        return LlmStream(entered, self._self_chunks)
+    Raises:
+        TypeError: It can neither be iterated nor entered.
+    """
+    ways = tuple(name for name in _WAYS if hasattr(type(stream), name))
+    if not ways:
+        raise TypeError(f"llm_stream() takes a stream of chunks, not a {type(stream).__name__}.")
+    return _kind(ways)(stream, chunks)
 
 
-def is_stream(value: object) -> bool:
-    """Whether *value* can be read as a stream, or entered to get one."""
-    return any(hasattr(type(value), way) for way in ("__iter__", "__aiter__", "__enter__", "__aenter__"))
+@functools.lru_cache(maxsize=None)
+def _kind(ways: tuple[str, ...]) -> type[LlmStream]:
+    """The class for streams that can be read in these ways: code that looks at what a stream can finds no more."""
+    return type("LlmStream", (LlmStream,), {name: _WAYS[name] for name in ways})
+
+
+def _iter(self: Any) -> Iterator[Any]:
+    return _iterated(iter(self.__wrapped__), self._self_chunks)
+
+
+def _next(self: Any) -> Any:
+    chunk = next(self.__wrapped__)
+    self._self_chunks.take(chunk)
+    return chunk
+
+
+def _aiter(self: Any) -> AsyncIterator[Any]:
+    return _AsyncIterated(aiter(self.__wrapped__), self._self_chunks)
+
+
+async def _anext(self: Any) -> Any:
+    chunk = await anext(self.__wrapped__)
+    self._self_chunks.take(chunk)
+    return chunk
+
+
+def _enter(self: Any) -> Any:
+    return _entered(self, self.__wrapped__.__enter__())
+
+
+def _exit(self: Any, *error: object) -> Any:
+    return self.__wrapped__.__exit__(*error)
+
+
+async def _aenter(self: Any) -> Any:
+    return _entered(self, await self.__wrapped__.__aenter__())
+
+
+async def _aexit(self: Any, *error: object) -> Any:
+    return await self.__wrapped__.__aexit__(*error)
+
+
+_WAYS: dict[str, Any] = {
+    "__iter__": _iter, "__next__": _next, "__aiter__": _aiter, "__anext__": _anext,
+    "__enter__": _enter, "__exit__": _exit, "__aenter__": _aenter, "__aexit__": _aexit,
+}  # fmt: skip
+
+
+def _entered(stream: Any, entered: Any) -> Any:
+    if entered is stream.__wrapped__:
+        return stream
+    # What manages a stream gives it when it is entered.
+    stream._self_chunks.watch(entered)  # noqa: SLF001  # wrapt's place for what is the proxy's own
+    return followed(entered, stream._self_chunks)  # noqa: SLF001
 
 
 def _iterated(iterator: Iterator[Any], chunks: Chunks) -> Iterator[Any]:

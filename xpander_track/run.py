@@ -15,7 +15,7 @@ from .delivery import Receipt, outbox
 from .delivery.report import SUCCESSES, Ending, Report, Stage
 from .delivery.routing import destinations
 from .describe import describe_error, well_formed
-from .llm_stream import LlmStream, is_stream
+from .llm_stream import followed
 from .platform import Tokens
 from .tool_call import ToolCall
 from .usage import Chunks, Tally, read
@@ -221,14 +221,13 @@ class Run:
         Raises:
             TypeError: It can neither be iterated nor entered: an awaitable must be awaited first.
         """
-        if not is_stream(stream):
-            raise TypeError(f"llm_stream() takes a stream of chunks, not a {type(stream).__name__}.")
+        chunks = Chunks()
+        read_instead: Stream = followed(stream, chunks)
         if not self._records("llm_stream"):
             return stream
-        chunks = Chunks()
         self.tally.follow(chunks)
         self._response = chunks
-        return LlmStream(stream, chunks)
+        return read_instead
 
     def record_tokens(
         self,
@@ -382,9 +381,8 @@ class Run:
                 outcome = returned if error is None else error  # What has failed has cost as well.
                 if (reading := read(outcome)) is not None:
                     self.tally.add(reading, outcome, but_inside=True)
-            if returned is not None:
-                if self._keeps_result and self._result is _UNSET:
-                    self._returned = self.capture.text(returned)
+            if returned is not None and self._keeps_result and self._result is _UNSET:
+                self._returned = self.capture.text(returned)
         with quietly("report a run"):
             self._post("ended", self.result)
             self._response = None

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("net")
 # What runs inside of a user's call; each of them is made to fail.
 STEPS = [
     "run.Run.__init__", "run.Run.begin", "run.Run.end", "run.Run._post", "run.Run.add_tool", "run.Run.is_held_up",
-    "run.destinations", "run.extract_usage", "run.describe_error", "run.ending_of", "run.Capture", "run.Tally",
+    "run.destinations", "run.read", "run.describe_error", "run.ending_of", "run.Capture", "run.Tally",
     "run.Report", "usage.tally.Tally.tokens", "usage.tally.Tally.tools", "capture.plain", "capture.Capture.data",
     "capture.Capture.text", "capture.Capture.arguments", "capture.Parameters.bind", "capture.Parameters.lone",
     "opening.enter", "opening.leave", "tracking.is_here", "tracking.current_run", "current._stack",

@@ -116,22 +116,18 @@ def test_parsed_bodies(body: dict[str, Any], counts: tuple[int, int | None], tex
 
 def test_a_streamed_body(client: Any, server: ModelServer, expect: Expect) -> None:
     metrics = {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 15, "outputTokenCount": 7}}
-    server.says(
-        b"".join(
-            [
-                chunk({"generation": "Lla", "prompt_token_count": 15, "generation_token_count": 3, "stop_reason": None}),
-                chunk({"generation": "ma", "prompt_token_count": None, "generation_token_count": 7, "stop_reason": "stop"} | metrics),
-            ]
-        ),
-        b"".join(
-            [
-                chunk({"type": "message_start", "message": {"id": "m", "type": "message", "content": [], "usage": {"input_tokens": 15, "output_tokens": 1}}}),
-                chunk({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Claude"}}),
-                chunk({"type": "message_delta", "delta": {}, "usage": {"output_tokens": 7}}),
-                chunk({"type": "message_stop"} | metrics),
-            ]
-        ),
-    )  # fmt: skip
+    llama = [
+        {"generation": "Lla", "prompt_token_count": 15, "generation_token_count": 3, "stop_reason": None},
+        {"generation": "ma", "prompt_token_count": None, "generation_token_count": 7, "stop_reason": "stop", **metrics},
+    ]
+    message = {"id": "m", "type": "message", "content": [], "usage": {"input_tokens": 15, "output_tokens": 1}}
+    claude = [
+        {"type": "message_start", "message": message},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Claude"}},
+        {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 7}},
+        {"type": "message_stop", **metrics},
+    ]
+    server.says(b"".join(map(chunk, llama)), b"".join(map(chunk, claude)))
     for text in ("Llama", "Claude"):
         response = client.invoke_model_with_response_stream(modelId="m", body="{}")
         expect(list(response["body"]), 15, 7, text=text)

@@ -1,4 +1,4 @@
-"""Objects of other providers' clients: mistralai, cohere, groq, ollama, huggingface_hub, litellm; of instructor, mcp."""
+"""Objects of other clients: mistralai, cohere, groq, ollama, huggingface_hub, litellm, instructor, mcp."""
 
 from __future__ import annotations
 
@@ -144,7 +144,8 @@ def test_ollama(server: ModelServer, expect: Expect) -> None:
         {**last, "message": {"role": "assistant", "content": ""}},
     ]
     whole = {**last, "message": {"role": "assistant", "content": "Hi", "tool_calls": [call, call]}}
-    server.says(whole, ["ndjson", *pieces], {**last, "response": "made"}, {"model": "m", "embeddings": [[0.1]], "prompt_eval_count": 8})
+    embedded = {"model": "m", "embeddings": [[0.1]], "prompt_eval_count": 8}
+    server.says(whole, ["ndjson", *pieces], {**last, "response": "made"}, embedded)
     expect(client.chat("m", QUESTION), 26, 9, tools=["lookup", "lookup"], text="Hi")
     expect(list(client.chat("m", QUESTION, stream=True)), 26, 9, tools=["lookup"], text="Hello")
     expect(client.generate("m", "x"), 26, 9, text="made")

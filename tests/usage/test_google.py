@@ -108,10 +108,10 @@ def test_a_run_of_the_adk(expect: Expect) -> None:
         runner = InMemoryRunner(LlmAgent(name="a", model=Model(model="m"), tools=[get_weather]), app_name="app")
         session = await runner.session_service.create_session(app_name="app", user_id="u")
         message = types.Content(role="user", parts=[types.Part(text="weather?")])
-        runs = [
-            [event async for event in runner.run_async(user_id="u", session_id=session.id, new_message=message)]
-            for _ in range(2)
-        ]
+        runs: list[list[Any]] = []
+        for _ in range(2):
+            events = runner.run_async(user_id="u", session_id=session.id, new_message=message)
+            runs.append([event async for event in events])
         return runs, await runner.session_service.get_session(app_name="app", user_id="u", session_id=session.id)
 
     (first, second), session = asyncio.run(main())

@@ -105,9 +105,7 @@ def test_a_structured_answer_with_its_raw_message(server: ModelServer, api: Api,
 
     model = openai.ChatOpenAI(base_url=server.url, api_key="k", model="m")
     server.says(api.chat('{"city":"Oslo"}'))
-    expect(
-        model.with_structured_output(City, include_raw=True).invoke("x"), 120, 64, 100, text='{"city":"Oslo"}'
-    )
+    expect(model.with_structured_output(City, include_raw=True).invoke("x"), 120, 64, 100, text='{"city":"Oslo"}')
 
 
 def test_what_langchain_anthropic_makes_has_the_cache_in_the_prompt(server: ModelServer, expect: Expect) -> None:

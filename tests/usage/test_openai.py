@@ -77,9 +77,7 @@ def test_a_chat_completion(client: Any, server: ModelServer, api: Api, expect: E
     expect(completion.choices[0].message, None, None, tools=["get_weather", "lookup", "get_weather"], text="Look.")
 
 
-def test_what_compatible_servers_add_to_the_usage(
-    client: Any, server: ModelServer, api: Api, expect: Expect
-) -> None:
+def test_what_compatible_servers_add_to_the_usage(client: Any, server: ModelServer, api: Api, expect: Expect) -> None:
     deepseek = {"prompt_tokens": 900, "completion_tokens": 120, "prompt_cache_hit_tokens": 832}
     moonshot = {"prompt_tokens": 20, "completion_tokens": 5, "cached_tokens": 16}
     server.says(api.chat("a", usage=None) | {"usage": deepseek}, api.chat("a", usage=None) | {"usage": moonshot})
@@ -118,9 +116,7 @@ def test_a_streamed_chat(
     expect(chunks, *(usage or (None, None, None)), tools=["get_weather", "lookup"], text="Hello there")
 
 
-def test_a_streamed_chat_with_running_totals(
-    client: Any, server: ModelServer, api: Api, expect: Expect
-) -> None:
+def test_a_streamed_chat_with_running_totals(client: Any, server: ModelServer, api: Api, expect: Expect) -> None:
     events = api.chat_stream(usage=None)
     for number, event in enumerate(events):
         event["usage"] = {"prompt_tokens": 7, "completion_tokens": number, "total_tokens": 7 + number}

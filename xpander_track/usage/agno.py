@@ -44,7 +44,7 @@ def read_event(data: dict[str, Any], value: object, see: See) -> Reading | None:
         chunk.counts, chunk.adds = _counts(data), True
     elif kind in {"ToolCallStarted", "ToolCallCompleted"} and not data.get("parent_run_id"):
         tool = parts(data.get("tool"))
-        chunk.tools = [called] if (called := name(tool.get("tool_name"))) else ()
+        chunk.tools = [tool_name] if (tool_name := name(tool.get("tool_name"))) else ()
         chunk.places = [name(tool.get("tool_call_id"))]
     elif kind == "RunContent":
         chunk.text = text(data.get("content"))

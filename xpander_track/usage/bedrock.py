@@ -27,9 +27,7 @@ def read_converse(data: dict[str, Any], value: object, see: See) -> Reading | No
     message = parts(field(data.get("output"), "message"))
     if not message or not ("usage" in data or "stopReason" in data):
         return None
-    return Reading(
-        counts=read_counts(data.get("usage")), tools=called(message), text=visible(message.get("content"))
-    )
+    return Reading(counts=read_counts(data.get("usage")), tools=called(message), text=visible(message.get("content")))
 
 
 def read_event(data: dict[str, Any], value: object, see: See) -> Reading | None:
@@ -96,9 +94,11 @@ def read_json(octets: bytes) -> object:
     if len(octets) > _MAX_BYTES:
         return None
     try:
-        return json.loads(octets)  # type: ignore[no-any-return]
+        body: object = json.loads(octets)
     except (ValueError, RecursionError):
         return None
+    else:
+        return body
 
 
 def _read_headers(headers: dict[str, Any]) -> Reading:
@@ -107,9 +107,6 @@ def _read_headers(headers: dict[str, Any]) -> Reading:
         is_number = said is not None and said.isdecimal() and len(said) <= _MAX_DIGITS
         return min(int(said), MAX_COUNT) if said is not None and is_number else None
 
-    counts = Counts(
-        number("input"), number("output"), number("cache-read-input"), number("cache-write-input"), cache_in_prompt=False
-    )
+    cached = number("cache-read-input"), number("cache-write-input")
+    counts = Counts(number("input"), number("output"), *cached, cache_in_prompt=False)
     return Reading(counts=counts if any(n is not None for n in counts[:4]) else None)
-
-

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..boundary import quietly
 from .fold import Fold
 from .read import read
-from .shape import parts
+from .shape import items, parts
 
 if TYPE_CHECKING:
     from .fold import Response
@@ -81,8 +81,8 @@ def _is_piece_of_text(chunk: object) -> bool:
     kind = data.get("type")
     if type(kind) is str:
         return kind in _PIECES_OF_TEXT
-    choices = data.get("choices")
-    if type(choices) is not list or not choices or data.get("usage") is not None or data.get("x_groq") is not None:
+    choices = items(data.get("choices"))
+    if not choices or data.get("usage") is not None or data.get("x_groq") is not None:
         return False
     delta = parts(parts(choices[0]).get("delta"))
     return bool(delta) and delta.get("tool_calls") is None and delta.get("function_call") is None

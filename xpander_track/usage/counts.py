@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .shape import count, field, parts
+from .shape import count, field, items, parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,12 +43,27 @@ class Counts(NamedTuple):
 
     def then(self, later: Counts) -> Counts:
         """Running totals: the last one said holds, each for itself."""
-        return Counts(*[old if new is None else new for old, new in zip(self, later)])  # noqa: B905
+        return Counts(
+            self.prompt if later.prompt is None else later.prompt,
+            self.completion if later.completion is None else later.completion,
+            self.cache_read if later.cache_read is None else later.cache_read,
+            self.cache_write if later.cache_write is None else later.cache_write,
+            self.beside_prompt if later.beside_prompt is None else later.beside_prompt,
+            self.beside_completion if later.beside_completion is None else later.beside_completion,
+            self.cache_in_prompt if later.cache_in_prompt is None else later.cache_in_prompt,
+        )
 
     def plus(self, other: Counts) -> Counts:
         """Counts of two things together."""
-        sums = [total(pair) for pair in zip(self[:-1], other[:-1])]  # noqa: B905
-        return Counts(*sums, cache_in_prompt=_both(self.cache_in_prompt, other.cache_in_prompt))
+        return Counts(
+            total([self.prompt, other.prompt]),
+            total([self.completion, other.completion]),
+            total([self.cache_read, other.cache_read]),
+            total([self.cache_write, other.cache_write]),
+            total([self.beside_prompt, other.beside_prompt]),
+            total([self.beside_completion, other.beside_completion]),
+            _both(self.cache_in_prompt, other.cache_in_prompt),
+        )
 
 
 def read_counts(usage: object) -> Counts | None:
@@ -132,7 +147,7 @@ def _prompt_completion(data: dict[str, Any]) -> Counts | None:
     return _in_prompt(counts)
 
 
-def _input_output(data: dict[str, Any]) -> Counts | None:
+def _input_output(data: dict[str, Any]) -> Counts | None:  # noqa: PLR0911  # one for each source
     """OpenAI's responses, Anthropic, LangChain, pydantic-ai, agno: told apart by how they name the cache."""
     prompt, completion = count(data.get("input_tokens")), count(data.get("output_tokens"))
     if "input_tokens_details" in data:
@@ -165,7 +180,7 @@ def _input_output(data: dict[str, Any]) -> Counts | None:
 def _in_prompt(counts: Counts) -> Counts:
     if counts.cache_read is None and counts.cache_write is None:
         return counts
-    return Counts(*counts[:-1], True)  # noqa: FBT003  # the last of its fields
+    return counts._replace(cache_in_prompt=True)
 
 
 def _bedrock(data: dict[str, Any]) -> Counts:
@@ -229,8 +244,7 @@ def _ollama(data: dict[str, Any]) -> Counts:
 
 
 def _titan(data: dict[str, Any]) -> Counts:
-    results = data.get("results")
-    written = [count(field(result, "tokenCount")) for result in results] if type(results) is list else []
+    written = [count(field(result, "tokenCount")) for result in items(data.get("results"))]
     completion = _first(data.get("totalOutputTextTokenCount"), total(written))
     return Counts(count(data.get("inputTextTokenCount")), completion)
 

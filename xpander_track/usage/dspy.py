@@ -28,8 +28,9 @@ def read_prediction(data: dict[str, Any], value: object, see: See) -> Reading | 
         return _entry(data, see)
     else:
         return None
-    texts = [said for field, value in fields.items() if field not in _NO_ANSWERS and (said := text(value)) is not None]
-    return Reading(counts=read_by_model(usage), tools=_tools(parts(fields.get("trajectory"))), text=(texts or [None])[-1])
+    texts = [text(given) for field, given in fields.items() if field not in _NO_ANSWERS]
+    answer = next((said for said in reversed(texts) if said is not None), None)
+    return Reading(counts=read_by_model(usage), tools=_tools(parts(fields.get("trajectory"))), text=answer)
 
 
 def _tools(trajectory: dict[str, Any]) -> list[str]:

@@ -1,8 +1,8 @@
 """
 Reads Gemini's responses and streams (google-genai, the REST API's JSON), and the events of Google's ADK.
 
-Where things are: https://ai.google.dev/api/generate-content#UsageMetadata. Thoughts and what built-in tools put into the
-prompt stand beside the two counts, and are in the total. In a stream, every chunk has the totals so far.
+Where things are: https://ai.google.dev/api/generate-content#UsageMetadata. Thoughts, and what built-in tools put into
+the prompt, stand beside the two counts, and are in the total. In a stream, every chunk has the totals so far.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from .counts import Counts, read_counts, total
 from .reading import NOTHING, Reading, See, conversation
 from .shape import count, field, is_list, items, joined, name, parts, text
 
+_MARKS = {"prompt_feedback", "promptFeedback", "modelVersion"}  # Of an answer that was refused, or of a last chunk.
+
 
 def read_content(data: dict[str, Any], value: object, see: See) -> Reading | None:
     """A ``GenerateContentResponse``: whole, or a chunk of a stream."""
     del value, see
     usage = data.get("usage_metadata") or data.get("usageMetadata")
     counts = read_counts(usage)
-    if not is_list(data.get("candidates")):
-        if "prompt_feedback" not in data and "promptFeedback" not in data and "modelVersion" not in data:
-            return None
+    if not is_list(data.get("candidates")) and not _MARKS & data.keys():
+        return None
     candidate = next(iter(items(data.get("candidates"))), None)
     calls, said = _content(field(candidate, "content"))
     response_id = name(data.get("response_id")) or name(data.get("responseId"))
@@ -31,7 +32,8 @@ def read_content(data: dict[str, Any], value: object, see: See) -> Reading | Non
 def read_event(data: dict[str, Any], value: object, see: See) -> Reading | None:
     """ADK's ``Event`` or ``LlmResponse``: each is a response of its own, once it is not partial."""
     del value, see
-    if "response_metadata" in data or not ("usage_metadata" in data or "usageMetadata" in data) or "content" not in data:
+    is_message = "response_metadata" in data  # LangChain's
+    if is_message or "content" not in data or not ("usage_metadata" in data or "usageMetadata" in data):
         return None
     if data.get("partial") is True:
         return NOTHING  # What comes after has it all.

@@ -5,10 +5,12 @@ for, or consumed.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .bedrock import read_json
-from .reading import Reading, See
+
+if TYPE_CHECKING:
+    from .reading import Reading, See
 
 
 def read_raw(data: dict[str, Any], value: object, see: See) -> Reading | None:

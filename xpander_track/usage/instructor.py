@@ -6,10 +6,12 @@ Where things are: https://python.useinstructor.com/concepts/raw_response/.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .reading import Reading, See
 from .shape import private
+
+if TYPE_CHECKING:
+    from .reading import Reading, See
 
 
 def read_model(data: dict[str, Any], value: object, see: See) -> Reading | None:

@@ -60,8 +60,8 @@ def read_message(data: dict[str, Any], value: object, see: See) -> Reading | Non
     )
 
 
-def read_result(data: dict[str, Any], value: object, see: See) -> Reading | None:
-    """An ``LLMResult`` or ``ChatResult``, a generation, a structured output with its raw message, or a usage handler."""
+def read_result(data: dict[str, Any], value: object, see: See) -> Reading | None:  # noqa: PLR0911  # one for each
+    """An ``LLMResult`` or ``ChatResult``, a generation, a structured output with its raw message, a usage handler."""
     del value
     if is_list(data.get("generations")):
         return _generations(data, see)

@@ -51,7 +51,8 @@ def read_event(data: dict[str, Any], value: object, see: See) -> Reading | None:
         raw = see(data.get("raw"))
         message = parts(data["response"])
         calls = {name(field(call, "tool_id")): name(field(call, "tool_name")) for call in items(data["tool_calls"])}
-        named = {**_calls(message), **{place: called for place, called in calls.items() if called}}
+        named = _calls(message)
+        named.update({place: called for place, called in calls.items() if called})
         counts = None if raw is None else raw.counts
         return Reading(
             "chunk", counts, list(named.values()), _text(message), stream="llama-index agent", adds=True, retells=True,

@@ -32,7 +32,7 @@ def read_chat(data: dict[str, Any], value: object, see: See) -> Reading | None:
         return None
     # Of several alternatives the first is the answer; in a stream each chunk is of one of them.
     listed = [parts(choice) for choice in items(choices)]
-    choice = next((each for each in listed if not each.get("index")), {})
+    choice = next((each for each in listed if not each.get("index")), parts(None))
     shape = listed[0] if listed else {"delta": None}  # The chunk that has only the usage.
     is_chunk = "delta" in shape
     if not is_chunk and "message" not in shape and "text" not in shape:
@@ -67,9 +67,7 @@ def read_response(data: dict[str, Any], value: object, see: See) -> Reading | No
     ):
         return None
     entries = [parts(item) for item in items(output)]
-    contents = [
-        parts(part) for item in entries if item.get("type") == "message" for part in items(item.get("content"))
-    ]
+    contents = [parts(part) for item in entries if item.get("type") == "message" for part in items(item.get("content"))]
     return Reading(
         counts=read_counts(data.get("usage")),
         tools=[called for item in entries if (called := _entry_name(item))],

@@ -1,4 +1,4 @@
-"""Reads a usage by itself, or on an object of a shape that no other file knows: embeddings, a batch's sum, a wrapper."""
+"""Reads a usage by itself, or on an object that no other file knows: embeddings, a batch's sum, a wrapper."""
 
 from __future__ import annotations
 

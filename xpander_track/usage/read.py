@@ -93,8 +93,8 @@ _READERS: tuple[Read, ...] = (
 
 # Deeper than any real result nests one response in another.
 _MAX_DEPTH = 12
-# How many objects are looked at for one result, and how many of them may say nothing: then it is no result.
-_MAX_OBJECTS = 200_000
+# How many objects are looked at for one result, and how many more of them may say nothing than something.
+_MAX_OBJECTS = 500_000
 _MAX_SILENT = 2_000
 
 
@@ -114,16 +114,16 @@ class Eye:
 
     def __call__(self, value: object) -> Reading | None:
         """What *value* says; None if nothing."""
-        if self._depth >= _MAX_DEPTH:
-            return None
         self._left -= 1
         self._depth += 1
         try:
-            reading = self._read(value)
+            reading = self._read(value) if self._depth <= _MAX_DEPTH else None
         finally:
             self._depth -= 1
         if reading is None:
             self._silent -= 1
+        elif reading.kind != "group":
+            self._silent += 1  # Many say something, with as many beside them that do not: LangGraph's metadata.
         if self._left < 0 or self._silent < 0:
             raise _TooMuch
         return reading

@@ -46,7 +46,7 @@ class Reading:
     tools: Sequence[str] = ()
     text: str | None = None
     id: str | None = None
-    key: Hashable = None
+    key: tuple[str | None, ...] | None = None
     stream: str = ""
     begins: bool = False
     ends: bool = False
@@ -59,7 +59,9 @@ class Reading:
 class See(Protocol):
     """Reads what is inside of an object: within the bounds of depth and number."""
 
-    def __call__(self, value: object) -> Reading | None: ...
+    def __call__(self, value: object) -> Reading | None:
+        """What *value* says; None if nothing."""
+        ...
 
 
 class Read(Protocol):
@@ -75,7 +77,9 @@ class Read(Protocol):
         None if the object has another shape.
     """
 
-    def __call__(self, data: dict[str, Any], value: object, see: See, /) -> Reading | None: ...
+    def __call__(self, data: dict[str, Any], value: object, see: See, /) -> Reading | None:
+        """What *value* says."""
+        ...
 
 
 NOTHING = Reading("group")  # Of a known shape, which has nothing to say.

@@ -1,8 +1,9 @@
 """
 Looking into a response whose library we do not import: nothing is called, nothing is computed, nothing changes.
 
-Only stored data is read: what is in a dict, in an object's ``__dict__``, its slots, or where pydantic keeps extra fields.
-Properties and ``__getattr__`` are not asked: they may do anything, and on a mock they have an answer for every name.
+Only stored data is read: what is in a dict, in an object's ``__dict__``, in its slots, or where pydantic keeps extra
+fields. Properties and ``__getattr__`` are not asked: they may do anything, and on a mock they have an answer for every
+name.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ MAX_COUNT = 10**1000
 
 _NOTHING: dict[str, Any] = {}
 _SCALARS: frozenset[type] = frozenset({str, int, float, bool, bytes, type(None), complex, bytearray, type})
+_LISTS: tuple[Any, ...] = (list, tuple)
+_dict_items = cast("Any", dict).items  # dict.copy asks a subclass for its keys.
 _DICTS = {"dict", "bare dict"}
 _ways: dict[type, str] = {}
 _MAX_WAYS = 1000
@@ -30,7 +33,7 @@ _extra = BaseModel.__dict__["__pydantic_extra__"].__get__
 _private = BaseModel.__dict__["__pydantic_private__"].__get__
 
 
-def parts(value: object) -> dict[str, Any]:
+def parts(value: object) -> dict[str, Any]:  # noqa: PLR0911  # one for each way
     """The data of a dict or an object by name, not to be changed; empty where there is none."""
     kind: type[Any] = type(value)
     if kind is dict:
@@ -41,14 +44,14 @@ def parts(value: object) -> dict[str, Any]:
             return _NOTHING
         if how == "slots":
             return _slots(value, _ancestors(kind))
-        data = _NOTHING if how == "bare dict" else _stored(value, "__dict__")
+        data: Any = _NOTHING if how == "bare dict" else _stored(value, "__dict__")
         if type(data) is not dict:
             return _NOTHING
         if how == "model":
-            extra = data.get("__pydantic_extra__") or _extra(value)  # Mistral's models keep it with the fields.
+            extra = _extra_fields(value, cast("dict[str, Any]", data))
             return {**extra, **data} if extra else cast("dict[str, Any]", data)
         if how in _DICTS:  # Where it keeps its fields twice, the attributes are whole (huggingface_hub).
-            return {**dict.copy(cast("dict[str, Any]", value)), **data}
+            return {**dict(_dict_items(value)), **data}
         return cast("dict[str, Any]", data)
     except KeyboardInterrupt:
         raise
@@ -81,9 +84,9 @@ def items(value: object) -> list[Any]:
     kind = type(value)
     if kind is list or kind is tuple:
         return list(cast("list[Any]", value))
-    for base in (list, tuple):
+    for base in _LISTS:
         if issubclass(kind, base):
-            return list(base.__getitem__(cast("Any", value), slice(None)))
+            return list(base.__getitem__(value, slice(None)))
     return []
 
 
@@ -131,6 +134,15 @@ def _way(kind: type) -> str:
     if len(_ways) < _MAX_WAYS:
         _ways[kind] = way
     return way
+
+
+def _extra_fields(model: object, data: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        extra: dict[str, Any] | None = data.get("__pydantic_extra__") or _extra(model)  # Mistral's have it in the data.
+    except AttributeError:  # It was made without its own constructor.
+        return None
+    else:
+        return extra
 
 
 def _slots(value: object, ancestors: tuple[type, ...]) -> dict[str, Any]:

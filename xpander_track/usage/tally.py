@@ -60,7 +60,7 @@ class Tally:
             self._add_chunk(reading, response)
             return
         counted, parts = responses_of(reading)
-        own = reading.key or reading.id or ("object", id(response))
+        own: Hashable = reading.key or reading.id or ("object", id(response))
         if own in self._responses:
             self._put(own, counted, response)
             return
@@ -92,13 +92,13 @@ class Tally:
         # Copied in one step: another thread may be recording.
         counted = [counts for response in list(self._responses.values()) if (counts := response.counts) is not None]
         by_hand = list(self._by_hand)
-        tokens = Tokens(
-            prompt_tokens=total([c.prompt_tokens for c in counted] + [t.prompt_tokens for t in by_hand]),
-            completion_tokens=total([c.completion_tokens for c in counted] + [t.completion_tokens for t in by_hand]),
-            cache_read_tokens=total([c.cache_read for c in counted] + [t.cache_read_tokens for t in by_hand]),
-            cache_write_tokens=total([c.cache_write for c in counted] + [t.cache_write_tokens for t in by_hand]),
-        )
-        return None if tokens == Tokens() else tokens
+        sums = {
+            "prompt_tokens": total([c.prompt_tokens for c in counted] + [t.prompt_tokens for t in by_hand]),
+            "completion_tokens": total([c.completion_tokens for c in counted] + [t.completion_tokens for t in by_hand]),
+            "cache_read_tokens": total([c.cache_read for c in counted] + [t.cache_read_tokens for t in by_hand]),
+            "cache_write_tokens": total([c.cache_write for c in counted] + [t.cache_write_tokens for t in by_hand]),
+        }
+        return Tokens(**sums) if any(number is not None for number in sums.values()) else None
 
     def tools(self) -> list[str]:
         """The tool calls that the model asked for."""
@@ -106,16 +106,18 @@ class Tally:
         return [called for response in list(self._responses.values()) for called in list(response.calls.values())]
 
     def _add_chunk(self, chunk: Reading, value: object) -> None:
-        own = chunk.key or chunk.id
+        own: Hashable = chunk.key or chunk.id
         if own is None and not chunk.begins:
             own = self._open.get(chunk.stream)
         if own is None:
             own = ("object", id(value))
         response = self._responses.get(own)
         if response is None:
+            if own in self._names:
+                return  # A stream that is followed has it.
             response = Response(chunk)
-            self._streams.add(own)
             self._put(own, response, value)
+            self._streams.add(own)
             self._note({own, *_names(response)})
         elif own in self._streams:  # Else it was given as a whole: that has what the chunk has.
             response.merge(chunk)
