@@ -26,11 +26,11 @@ from .run import Run, current_run
 from .settings import configure
 from .tool_call import ToolCall
 from .tracking import TrackedTask, record_tool, track_task, track_tool, tracked_task
-from .usage import Usage, extract_usage
+from .usage import Usage, read_usage
 
 __all__ = [
     "AgentExecutionInput", "AgentExecutionStatus", "AnswerUnreadable", "Backend", "Configuration", "Flushed",
     "InvalidArgument", "MissingAgentId", "MissingApiKey", "ModuleException", "NotSent", "Receipt", "Run", "Task",
     "Tasks", "TasksListItem", "Tokens", "ToolCall", "TrackedTask", "Unreachable", "Usage", "aflush", "configure",
-    "current_run", "extract_usage", "flush", "record_tool", "shutdown", "track_task", "track_tool", "tracked_task",
+    "current_run", "flush", "read_usage", "record_tool", "shutdown", "track_task", "track_tool", "tracked_task",
 ]  # fmt: skip

@@ -17,10 +17,11 @@ from .delivery import Receipt, outbox
 from .delivery.report import SUCCESSES, Ending, Report, Stage
 from .delivery.routing import destinations
 from .describe import describe_error, well_formed
+from .llm_stream import followed
 from .plain import dumps
 from .platform import Tokens
 from .tool_call import ToolCall
-from .usage import Tally, extract_usage
+from .usage import Chunks, Tally, read
 from .usage.shape import MAX_COUNT
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
     from .platform import Configuration, Task
 
 F = TypeVar("F", bound="Callable[..., Any]")
+Given = TypeVar("Given")
 
 _TIMEOUTS = (TimeoutError, asyncio.TimeoutError)  # Two types before Python 3.11.
 _MAX_TOOL_DETAILS = 1_000
 
 
-def _unbound(_: object, function: F) -> F:
-    return function
+def _as_given(_: object, given: Given) -> Given:
+    return given
 
 
 class _Unset:
@@ -60,8 +62,8 @@ class Run:
     """
 
     __slots__ = (
-        "__weakref__", "_agent_id", "_destinations", "_duration", "_ending", "_failure", "_id", "_input", "_is_open",
-        "_items", "_keeps_result", "_name", "_process", "_response", "_result", "_returned", "_settings", "_started",
+        "__weakref__", "_agent_id", "_chunks", "_destinations", "_duration", "_ending", "_failure", "_id", "_input",
+        "_is_open", "_items", "_keeps_result", "_name", "_process", "_response", "_result", "_returned", "_settings", "_started",
         "_started_at", "_ticket", "_tools", "capture", "tally",
     )  # fmt: skip
 
@@ -89,6 +91,7 @@ class Run:
         self._result: str | _Unset | None = _UNSET
         self._returned: str | None = None
         self._items: Items | None = None
+        self._chunks: Chunks | None = None
         self._failure: str | None = None
         self._response: Any = None
         self.tally = Tally(outer.tally if outer else None)
@@ -204,14 +207,42 @@ class Run:
         A response of a language model: its tokens add up, its tool calls are noted, and the last one is kept raw.
 
         Args:
-            response: What the provider's client gave, or its dict form. The same response counts once, however often
-                it is recorded; the chunks of a stream may be recorded one by one, or only the last, which has the
-                usage (OpenAI: ``stream_options={"include_usage": True}``).
+            response: What the provider's client or a framework gave, or its dict form: see ``usage.read_usage`` for
+                all that is read. The same response counts once, by its id, else by identity, however often it is
+                recorded, also as a part of a framework's result. The chunks of a stream may be recorded one by one,
+                or as a list; or let ``llm_stream`` do it.
         """
         if self._records("record_llm"):
             with quietly("read a model's response", calls_user_code=True):
                 self._response = response
-                self.tally.add(extract_usage(response), response)
+                if (reading := read(response)) is not None:
+                    self.tally.add(reading, response)
+
+    @guarded("follow a model's stream", instead=_as_given)
+    def llm_stream(self, stream: Given) -> Given:
+        """
+        The same stream, to be read instead of the one given: ``for chunk in run.llm_stream(stream)``, or ``async for``.
+
+        Each chunk is passed on at once and as it is. Tokens and tool calls are those that the chunks say, as far as
+        they were read: also if you stop early, or the stream breaks. (OpenAI's streams tell their usage with
+        ``stream_options={"include_usage": True}``; where none is told, none is counted.) All its methods and attributes
+        are there; what is read by other ways than iterating is not seen, but for the ``text_stream`` and the like of
+        the helpers that anthropic's and openai's ``.stream(...)`` give, which are entered with ``with``.
+
+        Args:
+            stream: What the provider's client gave: an iterator or asynchronous iterator of chunks or events, also
+                in a context manager. ``llm_response`` becomes the last chunk that has a usage.
+
+        Raises:
+            TypeError: It can neither be iterated nor entered: an awaitable must be awaited first.
+        """
+        chunks = Chunks()
+        read_instead: Given = followed(stream, chunks)
+        if not self._records("llm_stream"):
+            return stream
+        self.tally.follow(chunks)
+        self._response = chunks
+        return read_instead
 
     @guarded("record tokens")
     def record_tokens(
@@ -310,7 +341,7 @@ class Run:
         if self._records("report_progress"):
             self._post("progress", None if result is None else self.capture.text(result))
 
-    @guarded("bind a function to a run", instead=_unbound)
+    @guarded("bind a function to a run", instead=_as_given)
     def bind(self, function: F) -> F:
         """
         *function*, so that this run is current while it runs, wherever that may be.
@@ -361,6 +392,10 @@ class Run:
 
     def add_item(self, item: object) -> None:
         """The body, a generator's, has given *item*."""
+        if not isinstance(item, (str, bytes)):
+            if self._chunks is None:
+                self._chunks = Chunks()
+            self._chunks.take(item)
         if self._is_open and self._keeps_result and self._result is _UNSET:
             if self._items is None:
                 self._items = Items(self.capture)
@@ -388,13 +423,14 @@ class Run:
         with quietly("record how a run ended"):
             if error is not None and self._ending not in SUCCESSES and self._failure is None:
                 self._failure = self.capture.text(describe_error(error))
-            if returned is not None:
-                if type(returned) is not str and self.tally.tokens() is None:
-                    usage = extract_usage(returned)
-                    if not self.tally.is_counted_inside(usage, returned):
-                        self.tally.add(usage, returned)
-                if self._keeps_result and self._result is _UNSET:
-                    self._returned = self.capture.text(returned)
+            if self.tally.tokens() is None:
+                outcome = returned if error is None else error  # What has failed has cost as well.
+                if self._chunks is not None:
+                    self.tally.follow(self._chunks, but_inside=True)
+                elif (reading := read(outcome)) is not None:
+                    self.tally.add(reading, outcome, but_inside=True)
+            if returned is not None and self._keeps_result and self._result is _UNSET:
+                self._returned = self.capture.text(returned)
             if self._items is not None:
                 given = self._items.data()
                 self._returned = given if isinstance(given, str) else dumps(given)
@@ -409,7 +445,8 @@ class Run:
         tokens = self.tally.tokens()
         response = None
         with quietly("keep a model's response", calls_user_code=True):
-            response = None if self._response is None else self.capture.raw(self._response)
+            raw = self._response.raw if isinstance(self._response, Chunks) else self._response
+            response = None if raw is None else self.capture.raw(raw)
         dispatcher.post(
             Report(
                 id=self._id,
@@ -464,7 +501,7 @@ class _NoRun(Run):
         self.capture = Capture(1, self._settings.redaction())
         self._id = ""
         self._agent_id = self._name = self._input = self._failure = self._ticket = None
-        self._ending = self._returned = self._response = self._items = None
+        self._ending = self._returned = self._response = self._items = self._chunks = None
         self._result = _UNSET
         self._destinations = []
         self._tools = []

@@ -12,7 +12,7 @@ from anthropic.types import Message
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 
-from xpander_track import Tokens, Usage, configure, current_run, extract_usage, tracked_task
+from xpander_track import Tokens, Usage, configure, current_run, read_usage, tracked_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,8 +230,8 @@ def counts(tokens: Tokens | Usage | dict[str, int | None] | None) -> tuple[int |
 @each_form
 def test_a_response_is_read(case: Any, form: Callable[[Any, Any], Any]) -> None:
     kind, data, tokens, tools, text = case
-    usage = extract_usage(form(kind, data))
-    assert (counts(usage), usage.tools, usage.text or None, usage.id) == (tokens, tools, text, data["id"])
+    usage = read_usage(form(kind, data))
+    assert (counts(usage), usage.tools, usage.text, usage.response_id) == (tokens, tools, text or "", data["id"])
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -249,7 +249,7 @@ def test_a_recorded_response_is_the_runs(case: Any, form: Callable[[Any, Any], A
 def test_reading_changes_nothing(name: str) -> None:
     kind, data, *_ = CASES[name]
     response, twin = kind.model_validate(data), kind.model_validate(data)
-    extract_usage(response)
+    read_usage(response)
     assert response == twin
     assert vars(response) == vars(twin)
 
@@ -431,15 +431,15 @@ class Computed:
     [
         None, 0, 7, "text", b"bytes", True, object(), [], (), {}, set(), int, ValueError("no"),
         MagicMock(), Mock(), AsyncMock(), MagicMock(spec=ChatCompletion), MagicMock(spec=dict), MagicMock(spec=list),
-        Computed(), SimpleNamespace(), {"usage": {"prompt_tokens": 5}}, {"choices": None}, {"choices": "no list"},
+        Computed(), SimpleNamespace(), {"choices": None}, {"choices": "no list"},
         {"object": "response"}, {"object": "response", "output": 5, "usage": 5}, {"type": "message"},
         {"type": "message", "content": [None, 5, "x"], "usage": []}, {"choices": [None, 5, "x"], "usage": "x"},
-        [CHAT], (number for number in range(3)), {"error": {"message": "quota"}},
+        {"answer": CHAT}, (number for number in range(3)), {"error": {"message": "quota"}}, {"input_tokens": 14},
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_what_is_no_response_counts_nothing(call: Call, response: object, recorded: RunsRecorded) -> None:
-    assert counts(extract_usage(response)) == (None, None, None, None)
+    assert counts(read_usage(response)) == (None, None, None, None)
 
     def answer() -> object:
         current_run().record_llm(response)
@@ -473,7 +473,7 @@ def test_a_response_that_was_made_by_hand_is_read_like_the_real_one() -> None:
         choices=[SimpleNamespace(message=SimpleNamespace(content="hi", tool_calls=None))],
         usage=SimpleNamespace(prompt_tokens=5, completion_tokens=7),
     )
-    assert extract_usage(response) == Usage(id="x", prompt_tokens=5, completion_tokens=7, text="hi")
+    assert read_usage(response) == Usage(prompt_tokens=5, completion_tokens=7, text="hi", response_id="x")
 
 
 def test_counts_as_large_as_they_get_are_kept(recorded: RunsRecorded) -> None:

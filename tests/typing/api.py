@@ -7,7 +7,7 @@ Each public call as a user writes it, for type checkers; nothing here is run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ from xpander_track import (
     aflush,
     configure,
     current_run,
-    extract_usage,
     flush,
+    read_usage,
     record_tool,
     shutdown,
     track_task,
@@ -281,10 +281,21 @@ def settings() -> None:
 
 
 def usage(response: object) -> None:
-    read = extract_usage(response)
+    read = read_usage(response)
     assert_type(read, Usage)
     assert_type(read.prompt_tokens, int | None)
     assert_type(read.tools, tuple[str, ...])
+    assert_type(read.text, str)
+    assert_type(read.cache_in_prompt, bool | None)
+
+
+async def streams(chunks: Iterator[bytes], events: AsyncIterator[str]) -> None:
+    run = current_run()
+    assert_type(run.llm_stream(chunks), Iterator[bytes])
+    for chunk in run.llm_stream(chunks):
+        assert_type(chunk, bytes)
+    async for event in run.llm_stream(events):
+        assert_type(event, str)
 
 
 # --- the platform's own calls ---

@@ -1,7 +1,8 @@
-"""Reads token usage, tool calls and text off a provider's response, importing none of the providers."""
+"""Reads token usage, tool calls and text off any provider's or framework's response, importing none of them."""
 
-from .read import extract_usage
+from .chunks import Chunks
+from .read import read, read_usage
 from .tally import Tally
 from .usage import Usage
 
-__all__ = ["Tally", "Usage", "extract_usage"]
+__all__ = ["Chunks", "Tally", "Usage", "read", "read_usage"]

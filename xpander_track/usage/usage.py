@@ -8,26 +8,24 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Usage:
     """
-    What one response says of itself. None is "not reported", 0 is "reported as none".
+    What a response, or a whole run's result, says of itself. None is "not reported", 0 is "reported as none".
 
     Args:
-        id: The provider's id of the response.
-        prompt_tokens: As the provider says: OpenAI's include what came from the cache, Anthropic's do not.
-        completion_tokens: Reasoning included, where the provider includes it.
+        prompt_tokens: As the source says: OpenAI's include what came from the cache, Anthropic's do not.
+        completion_tokens: Reasoning included, where the source bills it as output.
         cache_read_tokens: Prompt tokens read from the cache.
         cache_write_tokens: Prompt tokens written to the cache.
-        tools: Names of the tool calls that the model asked for, in order, with repeats.
-        text: The visible answer.
-        is_chunk: It is a part of a stream: parts with one id belong together.
-        places: Of a chunk, where in the whole response each of *tools* stands.
+        tools: Names of the tool calls that the model made, in order, with repeats.
+        text: The last visible answer; empty where there is none.
+        response_id: The provider's id, where it is one response.
+        cache_in_prompt: Whether the cached tokens are among ``prompt_tokens``; None is not known.
     """
 
-    id: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
     tools: tuple[str, ...] = ()
-    text: str | None = None
-    is_chunk: bool = False
-    places: tuple[object, ...] = ()
+    text: str = ""
+    response_id: str | None = None
+    cache_in_prompt: bool | None = None
