@@ -63,8 +63,8 @@ class Run:
 
     __slots__ = (
         "__weakref__", "_agent_id", "_chunks", "_destinations", "_duration", "_ending", "_failure", "_id", "_input",
-        "_is_open", "_items", "_keeps_result", "_name", "_process", "_response", "_result", "_returned", "_settings", "_started",
-        "_started_at", "_ticket", "_tools", "capture", "tally",
+        "_is_open", "_items", "_keeps_result", "_name", "_process", "_response", "_result", "_returned", "_settings",
+        "_started", "_started_at", "_ticket", "_tools", "capture", "tally",
     )  # fmt: skip
 
     tally: Tally
