@@ -89,6 +89,8 @@ class Tally:
     def tokens(self) -> Tokens | None:
         """The sum; a count that nobody reported is None. None where there is no count at all."""
         self._read_followed()
+        if not self._responses and not self._by_hand:
+            return None
         # Copied in one step: another thread may be recording.
         counted = [counts for response in list(self._responses.values()) if (counts := response.counts) is not None]
         by_hand = list(self._by_hand)
