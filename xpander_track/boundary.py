@@ -113,11 +113,12 @@ def trouble(step: str, error: BaseException) -> None:
     if reraise:
         raise error
     troubles += 1
-    # At the recursion limit, or without memory, this fails as well.
-    with contextlib.suppress(Exception):
+    try:
         topic = f"{step}: {type(error).__name__}"
         say_once(topic, "Could not %s: %s. Your code is not affected.", step, describe_error(error))
         logger.debug("Could not %s.", step, exc_info=error)
+    except Exception:  # noqa: BLE001, S110  # At the recursion limit, or without memory, this fails as well.
+        pass
 
 
 def say_once(topic: str, message: str, *values: object) -> None:

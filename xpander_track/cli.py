@@ -1,9 +1,10 @@
-"""``xpander-track``: what has been recorded on this machine."""
+"""``xpander-track``: what has been recorded on this machine, and what becomes of it."""
 
 from __future__ import annotations
 
 import argparse
 import io
+import math
 import os
 import sqlite3
 import sys
@@ -15,6 +16,8 @@ from . import display
 from .delivery.dispatcher import adopt
 from .delivery.home import home
 from .delivery.store import NewerStoreError, Store
+from .doctor import examine
+from .push import NoPlatformError, push
 from .statistics import by_agent
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="xpander-track",
-        description="Shows the runs recorded on this machine, in XPANDER_TRACK_HOME or the XDG state folder.",
+        description="The runs recorded on this machine, in XPANDER_TRACK_HOME or the XDG state folder.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     runs = commands.add_parser("runs", help="a table of the newest runs")
@@ -62,7 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(command=_show)
     stats = commands.add_parser("stats", help="figures for each agent")
     stats.set_defaults(command=_stats)
-    for command in (runs, show, stats):
+    pushed = commands.add_parser("push", help="deliver what waits, now")
+    pushed.add_argument("--agent-id", type=_name, metavar="ID", help="whose the runs are that name no agent")
+    pushed.add_argument("--include-local", action="store_true", help="also runs recorded without a platform")
+    pushed.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="seconds, at most (default: 60)")
+    pushed.set_defaults(command=_push)
+    checkup = commands.add_parser("doctor", help="whether runs can be delivered from here, and what waits, and why")
+    checkup.set_defaults(command=_doctor)
+    for command in (runs, show, stats, pushed, checkup):
         command.add_argument("--json", action="store_true", help="for programs")
     return parser
 
@@ -71,6 +81,22 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return min(int(text), _MAX_COUNT)
+
+
+def _name(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds
 
 
 def _runs(options: argparse.Namespace, store: Store, folder: Path) -> int:
@@ -104,6 +130,30 @@ def _stats(options: argparse.Namespace, store: Store, folder: Path) -> int:
     else:
         print(display.table_of_agents(statistics) if statistics else f"No runs are recorded in {folder}.")
     return 0
+
+
+def _push(options: argparse.Namespace, store: Store, folder: Path) -> int:  # noqa: ARG001  # as all commands
+    try:
+        result = push(
+            store, agent_id=options.agent_id, include_local=options.include_local, timeout=options.timeout
+        )  # fmt: skip
+    except NoPlatformError as error:
+        print(f"xpander-track: {error}.", file=sys.stderr)
+        return 1
+    if options.json:
+        _print_json(asdict(result))
+    else:
+        print(display.line_of_push(result))
+    return 1 if result.pending or result.rejected else 0
+
+
+def _doctor(options: argparse.Namespace, store: Store, folder: Path) -> int:
+    findings = examine(store, folder)
+    if options.json:
+        _print_json([asdict(finding) for finding in findings])
+    else:
+        print(display.list_of_findings(findings))
+    return 0 if all(finding.is_well for finding in findings) else 1
 
 
 def _print_json(value: object) -> None:

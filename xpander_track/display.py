@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .delivery.store import Delivery, Recorded
+    from .doctor import Finding
+    from .push import Pushed
     from .statistics import AgentStatistics
 
 _GENERATED_ID = 32
@@ -43,6 +45,19 @@ def table_of_agents(agents: Iterable[AgentStatistics]) -> str:
         for agent in agents
     ]
     return _table(head, rows, right=set(head[1:]))
+
+
+def line_of_push(pushed: Pushed) -> str:
+    """What came of a push, in a sentence or two."""
+    line = f"{pushed.delivered} delivered, {pushed.rejected} rejected, {pushed.pending} pending at {pushed.where}"
+    if (pushed.pending or pushed.rejected) and pushed.reason:
+        line += f" ({_line(pushed.reason)})"
+    return line + (f"; {pushed.elsewhere} wait for other platforms" if pushed.elsewhere else "") + "."
+
+
+def list_of_findings(findings: Iterable[Finding]) -> str:
+    """One line for each of *findings*, with a mark where something is not as it should be."""
+    return "\n".join(f"{'  ' if one.is_well else '! '}{one.name:<14}{_line(one.found)}" for one in findings)
 
 
 def page(run: Recorded) -> str:

@@ -40,7 +40,7 @@ def followed(stream: Any, chunks: Chunks) -> Any:
     Raises:
         TypeError: It can neither be iterated nor entered.
     """
-    ways = tuple(name for name in _WAYS if hasattr(type(stream), name))
+    ways = tuple(name for name in _WAYS if hasattr(type(stream), name))  # pyright: ignore[reportUnknownArgumentType]
     if not ways:
         raise misuse(TypeError(f"llm_stream() takes a stream of chunks, not a {type(stream).__name__}."))
     return _kind(ways)(stream, chunks)

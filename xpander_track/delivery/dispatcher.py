@@ -104,6 +104,11 @@ class Dispatcher:
             say_memory(self.journal.problem)
         self.wake()
 
+    def serve(self, destination: Destination) -> None:
+        """Deliver what waits for *destination*, though nothing new may come."""
+        self._destinations[destination.key] = destination
+        self.wake()
+
     def follow(self, run_id: str, destination: Destination) -> Ticket:
         """A ticket for the run *run_id*; runs with one id, which are one record, share it."""
         receipt = Receipt("pending", destination.where)

@@ -67,6 +67,16 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class Deliveries:
+    """The deliveries to one destination that are in one state, with the reason of one of them."""
+
+    destination: str
+    state: str
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Recorded:
     """A run as the history has it."""
 
@@ -263,6 +273,43 @@ class Store:
             rows = db.execute("SELECT report, line FROM runs WHERE ending IS NULL AND owner = ?", (dead,)).fetchall()
             for text, line in rows:
                 self._record(db, dead, line + 1, _interrupted(Report.from_json(text)))
+
+    # --- by hand: `xpander-track push` and `doctor` ---
+
+    def give_agent(self, agent_id: str, destination: str, owner: str) -> int:
+        """Runs that *destination* has refused for lack of an agent are *agent_id*'s, and *owner* delivers them."""
+        with self._transaction() as db:
+            given = db.execute(
+                "UPDATE deliveries SET state = 'pending', owner = ? WHERE destination = ? AND state = 'rejected'"
+                " AND run IN (SELECT seq FROM runs WHERE agent_id IS NULL AND ending IS NOT NULL)",
+                (owner, destination),
+            ).rowcount
+            db.execute(
+                "UPDATE runs SET agent_id = ?, report = json_set(report, '$.agent_id', ?)"
+                " WHERE agent_id IS NULL AND ending IS NOT NULL AND seq IN"
+                " (SELECT run FROM deliveries WHERE destination = ? AND state = 'pending' AND owner = ?)",
+                (agent_id, agent_id, destination, owner),
+            )
+        return given
+
+    def send_on(self, origin: str, destination: str, owner: str) -> int:
+        """Runs that were for *origin* are for *destination* as well, and *owner* delivers them; how many there are."""
+        with self._transaction() as db:
+            return db.execute(
+                "INSERT INTO deliveries (run, destination, state, owner)"
+                " SELECT run, ?, 'pending', ? FROM deliveries AS there JOIN runs ON run = seq"
+                " WHERE there.destination = ? AND ending IS NOT NULL"
+                " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE run = seq AND destination = ?)",
+                (destination, owner, origin, destination),
+            ).rowcount
+
+    def deliveries(self) -> list[Deliveries]:
+        """How many there are, by destination and state."""
+        with self._using() as db:
+            rows = db.execute(
+                "SELECT destination, state, count(*), max(reason) FROM deliveries GROUP BY destination, state"
+            ).fetchall()
+        return [Deliveries(*row) for row in rows]
 
     def prune(self) -> list[str]:
         """Forget runs that have had their days; gives the ids of those that were not delivered."""
