@@ -189,10 +189,12 @@ def _start(wrapped: Callable[..., Any], thread: Any, args: Args, kwargs: Kwargs)
     return wrapped(*args, **kwargs)
 
 
-def _submit(wrapped: Callable[..., Any], _: object, args: Args, kwargs: Kwargs) -> Any:
+def _submit(wrapped: Callable[..., Any], pool: object, args: Args, kwargs: Kwargs) -> Any:
     """Methods of pools, whose first argument is a function, and which may start worker threads."""
     try:
-        args = _as_job(args)
+        # Its threads have an interpreter each (Python 3.14): what they do is handed over as a pickle.
+        if not any(kind.__name__ == "InterpreterPoolExecutor" for kind in type(pool).__mro__):
+            args = _as_job(args)
     except Exception as error:  # noqa: BLE001  # whatever it is, the job is handed in
         trouble(_STEP, error)
     _pools.depth += 1
