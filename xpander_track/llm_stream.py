@@ -31,20 +31,21 @@ class LlmStream(_ObjectProxy):
         self._self_chunks = chunks
 
 
-def followed(stream: Any, chunks: Chunks) -> Any:
+def followed(stream: object, chunks: Chunks) -> Any:
     """
     *stream*, with its chunks taken down in *chunks*.
 
     Raises:
         TypeError: It can neither be iterated nor entered.
     """
-    ways = tuple(name for name in _WAYS if hasattr(type(stream), name))
+    kind = type(stream)
+    ways = tuple(name for name in _WAYS if hasattr(kind, name))
     if not ways:
-        raise TypeError(f"llm_stream() takes a stream of chunks, not a {type(stream).__name__}.")
+        raise TypeError(f"llm_stream() takes a stream of chunks, not a {kind.__name__}.")
     return _kind(ways)(stream, chunks)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _kind(ways: tuple[str, ...]) -> type[LlmStream]:
     """The class for streams that can be read in these ways: code that looks at what a stream can finds no more."""
     return type("LlmStream", (LlmStream,), {name: _WAYS[name] for name in ways})

@@ -33,7 +33,7 @@ class Raising:
     def __getattribute__(self, name: str) -> Any:
         raise object.__getattribute__(self, "error")
 
-    __iter__ = __len__ = __eq__ = __hash__ = __bool__ = __call__ = __getitem__ = __getattribute__  # type: ignore
+    __iter__ = __len__ = __eq__ = __hash__ = __bool__ = __call__ = __getitem__ = __getattribute__  # type: ignore[assignment]
 
 
 class LyingClass:
@@ -76,7 +76,7 @@ class HostileMapping(dict):  # type: ignore[type-arg]
     def get(self, *args: Any) -> Any:
         raise SystemExit
 
-    __getitem__ = __iter__ = __contains__ = keys = items = values = copy = get  # type: ignore
+    __getitem__ = __iter__ = __contains__ = keys = items = values = copy = get  # type: ignore[assignment]
 
 
 class HostileList(list):  # type: ignore[type-arg]
@@ -91,13 +91,13 @@ class HostileList(list):  # type: ignore[type-arg]
 
 
 def of_hostile_class() -> Any:
-    """An object whose class raises whatever it is asked. (Not outside of this function: pytest asks.)"""
+    """An object whose class raises whatever it is asked: in here, since pytest asks all that a test file has."""
 
     class HostileMeta(type):
         def __getattribute__(cls, name: str) -> Any:
             raise SystemExit
 
-        __hash__ = __eq__ = __instancecheck__ = __subclasscheck__ = __getattribute__  # type: ignore
+        __hash__ = __eq__ = __instancecheck__ = __subclasscheck__ = __getattribute__  # type: ignore[assignment]
 
     class OfHostileClass(metaclass=HostileMeta):
         pass
@@ -131,7 +131,7 @@ OBJECTS = {
     "class raises": LyingClass,
     "dict raises": RaisingDict,
     "endless": Endless,
-    "list without an end": lambda: HostileList(),
+    "list without an end": HostileList,
     "of a hostile class": of_hostile_class,
     "MagicMock": MagicMock,
     "Mock": Mock,
@@ -149,7 +149,10 @@ OBJECTS = {
     "a usage that is a text": lambda: {"usage": "5", "choices": "none"},
     "parts of the wrong kind": lambda: {"choices": [None, 5, "x", Raising(SystemExit())], "usage": Endless()},
     "a message of the wrong kind": lambda: {"type": "message", "content": Endless(), "usage": [Endless()]},
-    "chunks of the wrong kind": lambda: [{"type": "content_block_start", "content_block": 5}, {"type": "message_start"}],
+    "chunks of the wrong kind": lambda: [
+        {"type": "content_block_start", "content_block": 5},
+        {"type": "message_start"},
+    ],
     "events of the wrong kind": lambda: [{"type": "response.completed", "response": Endless()}],
     "a run of the wrong kind": lambda: {"run_id": Endless(), "metrics": Raising(SystemExit()), "status": []},
 }
@@ -169,7 +172,11 @@ def test_what_is_stored_in_hostile_containers_is_read_without_asking_them() -> N
     assert read_usage(HostileList([CHAT])) == read_usage([CHAT])
 
 
-@pytest.mark.parametrize("count", [True, -1, 1.5, "7", None, [7], Mock(), float("nan"), float("inf"), 10**5000], ids=lambda count: type(count).__name__)
+@pytest.mark.parametrize(
+    "count",
+    [True, -1, 1.5, "7", None, [7], Mock(), float("nan"), float("inf"), 10**5000],
+    ids=lambda count: type(count).__name__,
+)
 def test_only_a_real_number_of_tokens_is_a_count(count: Any) -> None:
     usage = read_usage({**CHAT, "usage": {"prompt_tokens": count, "completion_tokens": 7}})
     assert (usage.prompt_tokens, usage.completion_tokens) == (None, 7)
@@ -214,15 +221,15 @@ def test_nothing_of_an_object_is_called_or_consumed() -> None:
 def test_no_library_is_imported() -> None:
     """In a fresh process, which then reads a response of each of some of them."""
     libraries = (
-        "openai anthropic google.genai boto3 botocore mistralai cohere groq ollama litellm huggingface_hub langchain_core"
-        " langgraph llama_index pydantic_ai agents agno smolagents crewai strands dspy haystack autogen_agentchat"
-        " autogen_core google.adk claude_agent_sdk instructor mcp requests"
+        "openai anthropic google.genai boto3 botocore mistralai cohere groq ollama litellm huggingface_hub"
+        " langchain_core langgraph llama_index pydantic_ai agents agno smolagents crewai strands dspy haystack"
+        " autogen_agentchat autogen_core google.adk claude_agent_sdk instructor mcp requests"
     )
     program = f"""
 import sys
 from xpander_track import read_usage
 from xpander_track.usage import Chunks
-for value in ({CHAT!r}, [{CHAT!r}], {{"messages": [{{"type": "ai", "content": "", "response_metadata": {{}}}}]}}, object()):
+for value in ({CHAT!r}, [{CHAT!r}], {{"messages": [{{"role": "assistant", "content": ""}}]}}, object()):
     read_usage(value)
 chunks = Chunks()
 chunks.take({CHAT!r})

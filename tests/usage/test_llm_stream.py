@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import gc
 import inspect
+import re
 import weakref
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +143,9 @@ def test_a_stream_that_is_left_early_has_told_what_was_read(kind: Any) -> None:
     assert (run.tokens and run.tokens.completion_tokens, run.used_tools) == (5, ["search"])
 
 
-@pytest.mark.parametrize("error", [ConnectionError("cut"), asyncio.CancelledError(), GeneratorExit(), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [ConnectionError("cut"), asyncio.CancelledError(), GeneratorExit(), KeyboardInterrupt()]
+)
 def test_a_stream_that_breaks_has_told_what_was_read(error: BaseException) -> None:
     with tracked_task() as run, contextlib.suppress(type(error)):
         for _ in run.llm_stream(Stream(CHUNKS[:2], error)):
@@ -365,9 +369,29 @@ def test_openais_streams(server: ModelServer, api: type[Api]) -> None:
     server.says(api.chat_stream(), api.chat_stream())
     with openai.OpenAI(base_url=server.url, api_key="k") as client:
         for finish in (list, lambda stream: stream.get_final_completion()):
-            with tracked_task() as run, run.llm_stream(client.chat.completions.stream(model="m", messages=[])) as stream:
+            with (
+                tracked_task() as run,
+                run.llm_stream(client.chat.completions.stream(model="m", messages=[])) as stream,
+            ):
                 finish(stream)
             assert (run.tokens, run.used_tools) == (expected, ["get_weather", "lookup"])
+
+
+def test_what_the_readme_shows(server: ModelServer, api: type[Api], capsys: pytest.CaptureFixture[str]) -> None:
+    openai = pytest.importorskip("openai", reason="openai is not installed")
+    readme = Path(__file__).parents[2] / "README.md"
+    (snippet,) = [
+        part for part in re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL) if "llm_stream" in part
+    ]
+    server.says(api.chat("ok", ("search",)), api.chat_stream())
+    shown: list[Any] = []
+    with openai.OpenAI(base_url=server.url, api_key="k") as client:
+        exec(snippet.replace("[...]", "[]"), {"client": client, "show": shown.append})
+    assert (len(shown), capsys.readouterr().out) == (
+        len(api.chat_stream()),
+        "completion_tokens=74 prompt_tokens=139 cache_read_tokens=105 cache_write_tokens=None total_tokens=213"
+        " ['search', 'get_weather', 'lookup']\n",
+    )
 
 
 EVENTS: list[Any] = [

@@ -25,6 +25,10 @@ _OTHERS = {
     "SystemMessageChunk", "ToolMessageChunk", "FunctionMessageChunk", "ChatMessage", "ChatMessageChunk",
 }  # fmt: skip
 
+RESULTS = (
+    "generations", "generation_info", "parsing_error", "intermediate_steps", "usage_metadata", "interrupts", "ns",
+)  # fmt: skip
+
 
 def read_message(data: dict[str, Any], value: object, see: See) -> Reading | None:
     """A message."""
