@@ -278,6 +278,15 @@ def test_a_returned_list_of_chunks_that_were_followed_counts_once() -> None:
     assert runs[0].tokens == USED
 
 
+def test_what_a_stream_tells_after_the_runs_end_changes_nothing() -> None:
+    with tracked_task() as run:
+        stream = iter(run.llm_stream(Stream(CHUNKS)))
+        next(stream)
+    assert list(stream) == CHUNKS[1:]
+    assert run.tokens
+    assert run.tokens.completion_tokens == 1
+
+
 def test_the_raw_response_is_the_last_chunk_with_a_usage() -> None:
     with tracked_task() as run:
         read(run.llm_stream(Stream([*CHUNKS, chunk("")])))

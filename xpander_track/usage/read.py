@@ -171,8 +171,9 @@ def read_usage(obj: object) -> Usage:
             libraries that the files beside this one are named after; or a list of them: the chunks or events of a
             stream, whose running totals are not added up, or results of their own, which are. A conversation
             (LangGraph's state, a list of messages) is read from the last word of the user on: what is before belongs
-            to earlier runs. Where a result holds the sum of several runs and does not say so (the second kickoff of
-            a CrewAI crew; AgentChat's and others' usage that was handed on), it is read as it is.
+            to earlier runs, as do a strands agent's earlier calls, and a smolagents' memory before its last task.
+            Where a result holds the sum of several runs and does not say so (the second kickoff of a CrewAI crew,
+            the usage that pydantic-ai is handed by ``usage=``), it is read as it is.
 
     It is not changed, no code of it is run, no body or stream of it is consumed, and it is read in bounded time.
     Nothing is guessed: what was not reported is None.
