@@ -95,8 +95,7 @@ class Agent:
             )
             usage, text = None, name
             print(text, end="")
-            for chunk in chunks:
-                run.record_llm(chunk)
+            for chunk in run.llm_stream(chunks):
                 usage = chunk.usage  # Only the last chunk has it, and that one has no choices.
                 for choice in chunk.choices:
                     piece = choice.delta.content or ""

@@ -33,16 +33,17 @@ class LlmStream(_ObjectProxy):
         self._self_chunks = chunks
 
 
-def followed(stream: Any, chunks: Chunks) -> Any:
+def followed(stream: object, chunks: Chunks) -> Any:
     """
     *stream*, with its chunks taken down in *chunks*.
 
     Raises:
         TypeError: It can neither be iterated nor entered.
     """
-    ways = tuple(name for name in _WAYS if hasattr(type(stream), name))  # pyright: ignore[reportUnknownArgumentType]
+    kind = type(stream)
+    ways = tuple(name for name in _WAYS if hasattr(kind, name))
     if not ways:
-        raise misuse(TypeError(f"llm_stream() takes a stream of chunks, not a {type(stream).__name__}."))
+        raise misuse(TypeError(f"llm_stream() takes a stream of chunks, not a {kind.__name__}."))
     return _kind(ways)(stream, chunks)
 
 

@@ -224,10 +224,10 @@ class Run:
         The same stream, to be read instead of the one given: ``for chunk in run.llm_stream(stream)``, or ``async for``.
 
         Each chunk is passed on at once and as it is. Tokens and tool calls are those that the chunks say, as far as
-        they were read: also if you stop early, or the stream breaks. (OpenAI's streams tell their usage with
-        ``stream_options={"include_usage": True}``; where none is told, none is counted.) All its methods and attributes
-        are there; what is read by other ways than iterating is not seen, but for the ``text_stream`` and the like of
-        the helpers that anthropic's and openai's ``.stream(...)`` give, which are entered with ``with``.
+        they were read before the run's end: also if you stop early, or the stream breaks. Where no usage is told, none
+        is counted (OpenAI's streams tell it with ``stream_options={"include_usage": True}``). All its methods and
+        attributes are there. What is read in other ways than by iterating is not seen; but for ``text_stream`` and the
+        like of the helpers that anthropic's and openai's ``.stream(...)`` give, entered with ``with``.
 
         Args:
             stream: What the provider's client gave: an iterator or asynchronous iterator of chunks or events, also
@@ -423,6 +423,7 @@ class Run:
         with quietly("record how a run ended"):
             if error is not None and self._ending not in SUCCESSES and self._failure is None:
                 self._failure = self.capture.text(describe_error(error))
+            self.tally.settle()
             if self.tally.tokens() is None:
                 outcome = returned if error is None else error  # What has failed has cost as well.
                 if self._chunks is not None:

@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 WEATHER = '{"city": "Oslo"}'
 
 
-@pytest.fixture(autouse=True)
-def _what_libraries_leave_behind() -> Iterator[None]:
-    """Connections that their clients have not closed are collected here, where nobody asks about them."""
-    yield
-    gc.collect()
-
-
 class Expect(Protocol):
     """The type of the fixture ``expect``."""
 
@@ -113,6 +106,7 @@ def server() -> Iterator[ModelServer]:
     server = ModelServer()
     yield server
     server.close()
+    gc.collect()  # What clients have not closed is collected here, where its warning is this test's.
 
 
 def _encoded(answer: Any) -> tuple[str, bytes]:

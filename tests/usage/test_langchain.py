@@ -143,7 +143,7 @@ def test_a_graphs_state(expect: Expect) -> None:
     expect(state["messages"], 250, 28, 164, tools=["get_weather"], text=TEXT)
 
 
-@pytest.mark.parametrize("mode", ["values", "updates"])
+@pytest.mark.parametrize("mode", ["values", "updates", "tasks", "debug"])
 def test_a_graphs_stream_tells_each_message_once(mode: str, expect: Expect) -> None:
     parts = list(graph().stream({"messages": [("user", "weather?")]}, stream_mode=mode))
     expect(parts, 250, 28, 164, tools=["get_weather"], text=TEXT)

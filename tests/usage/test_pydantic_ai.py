@@ -122,4 +122,4 @@ def test_a_streamed_run(server: ModelServer, api: Api, expect: Expect) -> None:
                 pass
         return result
 
-    expect(asyncio.run(main()), 19, 10, 5)
+    expect(asyncio.run(main()), 19, 10, 5, text="Hello there")

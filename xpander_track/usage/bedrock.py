@@ -16,6 +16,10 @@ from .messages import called, visible
 from .reading import NOTHING, Reading, See, group
 from .shape import MAX_COUNT, count, field, items, joined, name, parts, text
 
+EVENTS = (
+    "messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata", "chunk",
+)  # fmt: skip
+
 _METRICS = "amazon-bedrock-invocationMetrics"
 _MAX_BYTES = 4_000_000
 _MAX_DIGITS = 20

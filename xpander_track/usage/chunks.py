@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..boundary import quietly
 from .fold import Fold
 from .read import read
-from .shape import items, parts
+from .shape import own_parts, parts
 
 if TYPE_CHECKING:
     from .fold import Response
@@ -77,15 +77,15 @@ class Chunks:
 
 def _is_piece_of_text(chunk: object) -> bool:
     """Whether it is one of the many that have only text, of which a run keeps nothing. Where in doubt: no."""
-    data = parts(chunk)
+    data = own_parts(chunk)
     kind = data.get("type")
     if type(kind) is str:
         return kind in _PIECES_OF_TEXT
-    choices = items(data.get("choices"))
-    if not choices or data.get("usage") is not None or data.get("x_groq") is not None:
+    choices = cast("list[Any]", data.get("choices"))
+    if type(choices) is not list or len(choices) != 1 or data.get("usage") is not None or "x_groq" in data:
         return False
-    delta = parts(parts(choices[0]).get("delta"))
-    return bool(delta) and delta.get("tool_calls") is None and delta.get("function_call") is None
+    delta = own_parts(own_parts(choices[0]).get("delta"))
+    return "content" in delta and delta.get("tool_calls") is None and delta.get("function_call") is None
 
 
 def _snapshot(helper: object) -> object:

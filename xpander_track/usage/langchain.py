@@ -25,6 +25,11 @@ _OTHERS = {
     "SystemMessageChunk", "ToolMessageChunk", "FunctionMessageChunk", "ChatMessage", "ChatMessageChunk",
 }  # fmt: skip
 
+RESULTS = (
+    "generations", "generation_info", "parsing_error", "intermediate_steps", "usage_metadata", "interrupts", "ns",
+    "payload",
+)  # fmt: skip
+
 
 def read_message(data: dict[str, Any], value: object, see: See) -> Reading | None:
     """A message."""
@@ -80,6 +85,8 @@ def read_result(data: dict[str, Any], value: object, see: See) -> Reading | None
         return see(data["value"])
     if "ns" in data and "data" in data and "type" in data:  # LangGraph's parts of a stream
         return see(data["data"])
+    if "payload" in data and "step" in data:  # LangGraph's debugging
+        return see(data["payload"])
     return None
 
 

@@ -9,14 +9,15 @@ from .reading import Reading, See
 from .shape import name
 
 # The last is of instructor's error after its retries.
-_HOLDERS = ("usage", "usage_metadata", "usageMetadata", "token_usage", "usage_metrics", "total_usage")
+_USAGES = ("usage", "usage_metadata", "usageMetadata", "token_usage", "usage_metrics", "total_usage")
 _WRAPPERS = ("response", "completion", "raw_response")
+HOLDERS = (*_USAGES, *_WRAPPERS)
 
 
 def read_holder(data: dict[str, Any], value: object, see: See) -> Reading | None:
     """Something with a usage, or around a response."""
     del value
-    for holder in _HOLDERS:
+    for holder in _USAGES:
         usage = data.get(holder)
         counts = None if usage is None else read_counts(usage)
         if counts is not None:

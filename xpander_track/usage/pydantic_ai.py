@@ -89,7 +89,7 @@ def _run(output: object, usage: object, messages: list[Any], output_tool: object
         response.tools = [called for called in response.tools if called != output_tool]
     run = merged("whole", responses, each=True)
     run.counts = read_counts(usage) or run.counts
-    run.text = text(output)
+    run.text = run.text if output is None else text(output)
     return run
 
 

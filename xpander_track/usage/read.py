@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..boundary import quietly
 from . import (
     agno,
@@ -34,62 +36,72 @@ from .reading import Read, Reading, conversation
 from .shape import is_list, items, parts, text
 from .usage import Usage
 
-# The first that knows the shape reads it. A library is one file, and its readers in this list; those that tell their
-# shape by a name of their own come before those that take what is common.
-_READERS: tuple[Read, ...] = (
-    openai.read_chat,
-    openai.read_response,
-    openai.read_event,
-    openai.read_batch_line,
-    anthropic.read_message,
-    anthropic.read_event,
-    anthropic.read_batch_result,
-    google.read_content,
-    google.read_event,
-    google.read_session,
-    google.read_embeddings,
-    langchain.read_message,
-    langchain.read_result,
-    langchain.read_event,
-    openai_agents.read_result,
-    openai_agents.read_event,
-    pydantic_ai.read_result,
-    pydantic_ai.read_message,
-    pydantic_ai.read_event,
-    agno.read_run,
-    agno.read_event,
-    claude_agent.read_result,
-    claude_agent.read_message,
-    strands.read_result,
-    strands.read_event,
-    bedrock.read_converse,
-    bedrock.read_event,
-    bedrock.read_body,
-    llama_index.read_response,
-    llama_index.read_event,
-    smolagents.read_run,
-    smolagents.read_step,
-    smolagents.read_message,
-    crewai.read_output,
-    haystack.read_message,
-    haystack.read_chunk,
-    haystack.read_result,
-    autogen.read_message,
-    autogen.read_result,
-    dspy.read_prediction,
-    mistral.read_event,
-    mistral.read_conversation,
-    cohere.read_chat,
-    cohere.read_event,
-    ollama.read_answer,
-    mcp.read_result,
-    messages.read_message,
-    messages.read_state,
-    http.read_raw,
-    instructor.read_model,
-    plain_usage.read_holder,
-    plain_usage.read_usage_object,
+# Which readers there are, and the names of which one must be in the data; with none, any data may be of the shape. The
+# first that knows the shape reads it: those that tell theirs by a name of its own come before those that take what is
+# common. A library is one file, and its readers here.
+_READERS: tuple[tuple[Read, tuple[str, ...]], ...] = (
+    (openai.read_chat, ("choices",)),
+    (openai.read_response, ("output",)),
+    (openai.read_event, ("type",)),
+    (openai.read_batch_line, ("custom_id",)),
+    (anthropic.read_message, ("content",)),
+    (anthropic.read_event, ("type",)),
+    (anthropic.read_batch_result, ("custom_id",)),
+    (google.read_content, ("candidates", "prompt_feedback", "promptFeedback", "modelVersion")),
+    (google.read_event, ("usage_metadata", "usageMetadata")),
+    (google.read_session, ("app_name",)),
+    (google.read_embeddings, ("embeddings",)),
+    (langchain.read_message, ("response_metadata", "additional_kwargs", "lc", "data")),
+    (langchain.read_result, langchain.RESULTS),
+    (langchain.read_event, ("event",)),
+    (openai_agents.read_result, ("raw_responses", "run_data")),
+    (openai_agents.read_event, ("type",)),
+    (pydantic_ai.read_result, ("_state", "messages", "_stream_response", "_streamed_run_result")),
+    (pydantic_ai.read_message, ("parts",)),
+    (pydantic_ai.read_event, ("event_kind", "model_response")),
+    (agno.read_run, ("run_id",)),
+    (agno.read_event, ("event",)),
+    (claude_agent.read_result, ("num_turns",)),
+    (claude_agent.read_message, ("parent_tool_use_id", "message_id", "message", "subtype")),
+    (strands.read_result, ("metrics", "accumulated_usage")),
+    (strands.read_event, ("result", "event", *strands.EVENTS)),
+    (bedrock.read_converse, ("output",)),
+    (bedrock.read_event, bedrock.EVENTS),
+    (bedrock.read_body, ("ResponseMetadata", "generation", "inputTextTokenCount", "outputs")),
+    (llama_index.read_response, ("raw",)),
+    (llama_index.read_event, ("current_agent_name", "tool_kwargs", "result", "llm_token_counts")),
+    (smolagents.read_run, ("steps", "memory")),
+    (smolagents.read_step, ("step_number", "task", "plan", "output", "system_prompt")),
+    (smolagents.read_message, ("token_usage",)),
+    (crewai.read_output, ("raw", "_completed")),
+    (haystack.read_message, ("_role", "meta")),
+    (haystack.read_chunk, ("component_info",)),
+    (haystack.read_result, ("replies", "last_message")),
+    (autogen.read_message, ("models_usage", "cached")),
+    (autogen.read_result, ("stop_reason", "chat_message")),
+    (dspy.read_prediction, ("_lm_usage", "lm_usage", "outputs")),
+    (mistral.read_event, ("data",)),
+    (mistral.read_conversation, ("conversation_id",)),
+    (cohere.read_chat, ("finish_reason", "meta", "generation_id")),
+    (cohere.read_event, ("type", "event_type")),
+    (ollama.read_answer, ("done", "prompt_eval_count", "eval_count")),
+    (mcp.read_result, ("is_error", "isError", "structured_content", "structuredContent")),
+    (messages.read_message, ("role",)),
+    (messages.read_state, ()),
+    (http.read_raw, ("http_response", "_content", "_data")),
+    (instructor.read_model, ()),
+    (plain_usage.read_holder, plain_usage.HOLDERS),
+    (plain_usage.read_usage_object, ()),
 )
+
+# The same by name, as bits in their order: most names are nobody's, and most readers need not be asked.
+_BY_BIT = {1 << place: read for place, (read, _) in enumerate(_READERS)}
+_ALWAYS = sum(1 << place for place, (_, names) in enumerate(_READERS) if not names)
+_BITS = {
+    name: sum(1 << place for place, (_, names) in enumerate(_READERS) if name in names)
+    for _, named in _READERS
+    for name in named
+}
 
 # Deeper than any real result nests one response in another.
 _MAX_DEPTH = 12
@@ -131,13 +143,22 @@ class Eye:
     def _read(self, value: object) -> Reading | None:
         data = parts(value)
         if data:
-            for read in _READERS:
-                reading = read(data, value, self)
-                if reading is not None:
-                    return reading
-            return None
+            return self._read_data(data, value)
         if is_list(value):
             return conversation([self(item) for item in items(value)])
+        return None
+
+    def _read_data(self, data: dict[str, Any], value: object) -> Reading | None:
+        bits = _ALWAYS
+        for name in tuple(data):
+            if type(name) is str and (of_name := _BITS.get(name)):
+                bits |= of_name
+        while bits:
+            first = bits & -bits
+            reading = _BY_BIT[first](data, value, self)
+            if reading is not None:
+                return reading
+            bits ^= first
         return None
 
 
@@ -150,8 +171,9 @@ def read_usage(obj: object) -> Usage:
             libraries that the files beside this one are named after; or a list of them: the chunks or events of a
             stream, whose running totals are not added up, or results of their own, which are. A conversation
             (LangGraph's state, a list of messages) is read from the last word of the user on: what is before belongs
-            to earlier runs. Where a result holds the sum of several runs and does not say so (the second kickoff of
-            a CrewAI crew; AgentChat's and others' usage that was handed on), it is read as it is.
+            to earlier runs, as do a strands agent's earlier calls, and a smolagents' memory before its last task.
+            Where a result holds the sum of several runs and does not say so (the second kickoff of a CrewAI crew,
+            the usage that pydantic-ai is handed by ``usage=``), it is read as it is.
 
     It is not changed, no code of it is run, no body or stream of it is consumed, and it is read in bounded time.
     Nothing is guessed: what was not reported is None.

@@ -17,7 +17,7 @@ from .messages import called, visible
 from .reading import NOTHING, Reading, See
 from .shape import field, items, name, parts
 
-_EVENTS = {
+EVENTS = {
     "init_event_loop", "start", "start_event_loop", "data", "delta", "current_tool_use", "message", "force_stop",
     "event_loop_throttled_delay", "tool_stream_event", "reasoning", "complete", "event_loop_cycle_id",
 }  # fmt: skip
@@ -46,7 +46,7 @@ def read_event(data: dict[str, Any], value: object, see: See) -> Reading | None:
         return result
     if "event" in data and len(data) == 1:
         return bedrock.read_event(parts(data["event"]), value, see)
-    return NOTHING if type(value) is dict and data.keys() <= _EVENTS else None
+    return NOTHING if type(value) is dict and data.keys() <= EVENTS else None
 
 
 def _counts(usage: object) -> Counts | None:

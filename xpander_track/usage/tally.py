@@ -80,6 +80,11 @@ class Tally:
         """A stream that is about to be read: what has come of it counts, however it ends. See ``add``."""
         self._followed.append((chunks, but_inside))
 
+    def settle(self) -> None:
+        """The run has ended: what its streams have told counts, what they tell later does not."""
+        self._read_followed()
+        self._followed.clear()
+
     def note_inside(self, names: set[Hashable]) -> None:
         """A run inside of this one has counted what is known by *names*."""
         self._inside |= names
