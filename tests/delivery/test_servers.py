@@ -90,9 +90,10 @@ def test_runs_of_gunicorns_workers_arrive(
     process.terminate()
     process.wait(PATIENCE)
     assert time.monotonic() - begun < 15  # A worker that hung would be killed after 30 s.
-    served(*options)[0].terminate()  # What a worker could not send in its last two seconds is left to the next one.
-    server.wait_until(lambda: len(server.tasks) == 400, PATIENCE)
-    assert set(server.tasks) >= numbered(200)
+    # What a worker could not send in its last two seconds is left to the next one.
+    _get(served(*options)[1], "run-200")
+    server.wait_until(lambda: len(server.tasks) == 402, PATIENCE)
+    assert set(server.tasks) >= numbered(201)
 
 
 def test_runs_of_greenlets_arrive(python: Python, server: PlatformServer) -> None:
