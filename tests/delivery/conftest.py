@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 KEY = "key-of-the-tests"
 # Not long ago: old runs are forgotten once they are delivered.
 STARTED_AT = time.time()
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds after which a test stops waiting for what should have happened long ago."""
 
 
@@ -235,6 +235,10 @@ class Process:
             raise TimeoutError(f"{line!r} was not said: {self.lines[-5:]} {''.join(self._errors)}") from None
         assert line in self.lines, f"ended before it said {line!r}: {''.join(self._errors)}"
 
+    @property
+    def has_ended(self) -> bool:
+        return bool(self._ended_at)
+
     def send(self, number: int) -> None:
         """Send it a signal."""
         self._process.send_signal(number)
@@ -296,7 +300,8 @@ def restart(python: Python) -> Callable[..., Ended]:
     numbers = itertools.count()
 
     def start(server: PlatformServer, *, timeout: float = PATIENCE, **environment: str) -> Ended:
-        code = f"run('next-{next(numbers)}'); flush({timeout}); finish()"
+        # Two seconds for the exit are enough, but not on a machine that has better things to do.
+        code = f"configure(exit_timeout={timeout}); run('next-{next(numbers)}'); flush({timeout}); finish()"
         return python(code, server=server, **environment).wait(timeout + PATIENCE)
 
     return start

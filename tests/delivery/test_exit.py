@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..platform_server import Answer, PlatformServer
-from .conftest import endings, eventually, journals, next_ids, numbered, posts, states
+from .conftest import PATIENCE, endings, eventually, journals, next_ids, numbered, posts, states
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     Restart = Callable[..., Ended]
 
-# The promise is 2 s; a busy machine, and the interpreter's own leaving, come on top.
-SLACK = 2.0
+# The promise is 2 s; a busy machine, and the interpreter's own leaving, come on top. Whoever waits for a platform that
+# hangs, or for a request's own deadline, takes ten seconds at least.
+SLACK = 6.0
 # For tests of what arrives, not of when: a busy machine may need more than 2 s.
 PATIENT = "configure(exit_timeout=30)"
 # How many posts may be under way at once: of these nobody knows what became.
@@ -104,24 +105,28 @@ def test_ordinary_distance_delivers_everything_within_the_exit(python: Python, s
     server.always = lambda _: time.sleep(0.05)  # type: ignore[func-returns-value]
     process = python(f"{PATIENT}; runs(200); finish()", server=server).wait()
     assert (set(server.tasks), duplicates(server)) == (numbered(200), 0)
-    assert process.leaving < 6.0
+    assert process.leaving < 8.0
 
 
 def test_long_distance_leaves_the_rest_to_the_next_start(
     python: Python, server: PlatformServer, restart: Restart
 ) -> None:
+    """A second per answer: all of it would take twenty."""
     server.always = lambda _: time.sleep(1.0)  # type: ignore[func-returns-value]
-    process = python("runs(50); finish()", server=server).wait()
+    process = python("runs(200); finish()", server=server).wait()
     assert process.leaving < 2.0 + SLACK
     server.always = None
     restart(server)
-    assert set(server.tasks) == numbered(50) | next_ids()
+    assert set(server.tasks) == numbered(200) | next_ids()
 
 
-def test_exit_timeout_is_configurable(python: Python, server: PlatformServer) -> None:
+@pytest.mark.parametrize(("timeout", "least", "most"), [(0, 0.0, 4.0), (4, 4.0, 4.0 + SLACK)])
+def test_exit_timeout_is_configurable(
+    python: Python, server: PlatformServer, timeout: float, least: float, most: float
+) -> None:
     server.always = Answer(200, json={}, delay=60)
-    process = python("configure(exit_timeout=0.2); runs(3); finish()", server=server).wait()
-    assert process.leaving < 0.2 + SLACK
+    process = python(f"configure(exit_timeout={timeout}); runs(3); finish()", server=server).wait()
+    assert least <= process.leaving < most
 
 
 # --- the platform is away ---
@@ -157,7 +162,7 @@ say(time.monotonic() - begun)
 """
     process = python(code, server=server)
     eventually(lambda: process.lines)
-    assert float(process.lines[0]) < 2.0
+    assert float(process.lines[0]) < 5.0  # One request takes ten seconds.
 
 
 def test_platform_that_comes_back_gets_everything_within_seconds(python: Python, away: PlatformServer) -> None:
@@ -166,7 +171,7 @@ def test_platform_that_comes_back_gets_everything_within_seconds(python: Python,
     )
     process.until("ready")
     with away as server:
-        server.wait_until(lambda: len(server.tasks) == 51, 15)
+        server.wait_until(lambda: len(server.tasks) == 51, 30)
         assert (set(server.tasks), duplicates(server)) == (numbered(51), 0)
 
 
@@ -219,20 +224,21 @@ finish()
 
 
 def test_rate_limit_is_respected_and_nothing_lost(python: Python, server: PlatformServer) -> None:
-    """Five at a time, then a pause of a second."""
+    """Five at a time, then a pause of two seconds."""
     told: list[float] = []
     early: list[float] = []
 
     def limit(request: Any) -> Answer | None:
-        if told and request.at < told[-1] + 1.0 and request.at > told[-1] + 0.2:
+        # What was under way already, or on a busy machine somewhere between, is not to blame.
+        if told and told[-1] + 1.0 < request.at < told[-1] + 2.0:
             early.append(request.at - told[-1])
         if len(posts(server)) % 6 == 0:
             told.append(request.at)
-            return Answer(429, headers={"retry-after": "1"})
+            return Answer(429, headers={"retry-after": "2"})
         return None
 
     server.always = limit
-    process = python("runs(20); flush(20); finish()", server=server).wait(60)
+    process = python("runs(20); flush(60); finish()", server=server).wait(90)
     assert (process.code, set(server.tasks), early) == (0, numbered(20), [])
 
 
@@ -285,16 +291,16 @@ def test_ctrl_c_during_the_exit_ends_it_and_loses_nothing(
     python: Python, server: PlatformServer, restart: Restart
 ) -> None:
     server.always = Answer(200, json={}, delay=60)
-    process = python("configure(exit_timeout=20); runs(20); finish()", server=server)
+    process = python("configure(exit_timeout=90); runs(20); finish()", server=server)
     eventually(lambda: process.lines)
-    time.sleep(0.3)
-    interrupted_at = time.monotonic()
-    process.send(signal.SIGINT)
-    process.wait()
-    took = time.monotonic() - interrupted_at
+    first = time.monotonic()
+    while not process.has_ended and time.monotonic() < first + PATIENCE:  # The first one may come before the exit.
+        process.send(signal.SIGINT)
+        time.sleep(0.5)
+    took = time.monotonic() - first
     server.always = None
     restart(server)
-    assert (took < 5.0, set(server.tasks)) == (True, numbered(20) | next_ids())
+    assert (took < 10.0, set(server.tasks)) == (True, numbered(20) | next_ids())
 
 
 def killed_at_random(python: Python, server: PlatformServer, moments: list[float]) -> list[Process]:
@@ -309,7 +315,8 @@ for number in range(1000):
     for moment in moments:
         process = python(code, server=server)
         processes.append(process)
-        time.sleep(0.35 + moment)
+        eventually(lambda process=process: process.lines)  # type: ignore[misc]  # It is at work.
+        time.sleep(moment)
         process.kill()
     return processes
 

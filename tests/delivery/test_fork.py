@@ -6,7 +6,6 @@ import contextlib
 import signal
 import sqlite3
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -121,7 +120,7 @@ say("parents", sum(counts))
     restart(server, timeout=60)
     figures = dict(line.split() for line in process.lines)
     assert process.code == 0
-    assert float(figures["slowest"]) < 5.0
+    assert float(figures["slowest"]) < 15.0
     tasks = set(server.tasks) - next_ids()
     assert {name for name in tasks if "child" in name} == {f"run-child-{child}" for child in range(30)}
     assert len(tasks) - 30 == int(figures["parents"])
@@ -273,9 +272,7 @@ time.sleep(60)
     process = python(code, server=away, options=QUIET)
     process.until("ready")
     with away as server:
-        begun = time.monotonic()
-        server.wait_until(lambda: set(server.tasks) == numbered(20) | {"run-parent"}, 20)
-        assert time.monotonic() - begun < 15
+        server.wait_until(lambda: set(server.tasks) == numbered(20) | {"run-parent"}, 30)
 
 
 def test_exit_of_a_child_does_not_wait_for_a_platform_that_hangs(
@@ -284,18 +281,22 @@ def test_exit_of_a_child_does_not_wait_for_a_platform_that_hangs(
     server.always = Answer(200, json={}, delay=60)
     code = """
 run(0)
+told, tell = os.pipe()
 if os.fork() == 0:
-    begun = time.monotonic()
     run(1)
-    atexit.register(lambda: say("left", time.monotonic() - begun))
+    os.write(tell, b"x")
     sys.exit()
+os.read(told, 1)
+begun = time.monotonic()
 os.wait()
+say("left", time.monotonic() - begun)
 os._exit(0)
 """
     process = python(code, server=server, options=QUIET).wait()
     server.always = None
     restart(server)
     assert ("Traceback" in process.errors, set(server.tasks)) == (False, numbered(2) | next_ids())
+    assert float(process.lines[0].split()[1]) < 8.0  # 2 s, and the slack of a busy machine
 
 
 def test_fork_while_the_store_is_busy_does_not_deadlock(python: Python, server: PlatformServer) -> None:
@@ -346,7 +347,11 @@ say("parent", flush().delivered)
     assert (process.lines, set(server.tasks)) == (["child Client 1", "0", "parent 1"], numbered(2))
 
 
-@pytest.mark.xfail(reason="an exception in a fork's own hooks is printed and ignored")
+@pytest.mark.xfail(
+    reason="CPython runs a signal's handler between any two instructions of the main thread, also those of the hooks "
+    "that os.fork() calls, and prints and drops whatever a hook raises (run_at_forkers() in posixmodule.c): a package "
+    "that waits for its locks before a fork cannot pass it on. Ours are held for milliseconds."
+)
 @pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM"])
 def test_signal_during_a_fork_that_waits_for_the_store_is_not_swallowed(
     python: Python, server: PlatformServer, stop: str
@@ -356,24 +361,28 @@ run(0)
 flush()
 from xpander_track.delivery import store
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+arrived, tell = os.pipe()
+os.set_blocking(tell, False)
+signal.set_wakeup_fd(tell)
 held = threading.Event()
+main = threading.main_thread().ident
 def hold():
     with store._in_use:
         held.set()
-        time.sleep(1)
+        while sys._current_frames()[main].f_code.co_name != "_before_fork": time.sleep(0.01)
+        say("in the hook")
+        os.read(arrived, 1)
+        time.sleep(0.2)
 threading.Thread(target=hold, daemon=True).start()
 held.wait()
-say("forks")
 if os.fork() == 0:
     os._exit(0)
-time.sleep(5)
 say("went on")
 """
     process = python(code, server=server, options=QUIET)
-    process.until("forks")
-    time.sleep(0.3)
+    process.until("in the hook")
     process.send(getattr(signal, stop))
-    assert process.wait().lines == ["forks"]
+    assert process.wait().lines == ["in the hook"]
 
 
 def test_fork_is_not_held_up_by_a_neighbour_that_holds_the_stores_lock(

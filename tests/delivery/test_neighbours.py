@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Restart = Callable[..., Ended]
 
 # "within about ten seconds", on a busy machine.
-SOON = 15.0
+SOON = 30.0
 
 
 def test_processes_that_run_at_once_report_each_run_once(python: Python, server: PlatformServer, home: Path) -> None:
@@ -60,7 +60,7 @@ def test_stopped_process_keeps_its_runs_and_sends_them_when_it_goes_on(
 ) -> None:
     """It is alive: nobody else sends what it may send itself at any moment."""
     server.always = lambda _: time.sleep(0.02)  # type: ignore[func-returns-value]
-    process = python("runs(200); flush(20)", server=server)
+    process = python("runs(200); flush(50)", server=server)
     server.wait_until(lambda: len(server.tasks) > 20)
     process.send(signal.SIGSTOP)
     restart(server)
@@ -69,6 +69,18 @@ def test_stopped_process_keeps_its_runs_and_sends_them_when_it_goes_on(
     restart(server)
     assert set(server.tasks) == numbered(200) | next_ids(0, 1)
     assert max(posts(server).values()) == 1
+
+
+def test_stop_longer_than_a_request_may_take_makes_no_second_post(python: Python, server: PlatformServer) -> None:
+    """The answer came while the process could not read it."""
+    server.always = lambda _: time.sleep(0.5)  # type: ignore[func-returns-value]
+    process = python("configure(timeout=3); runs(20); say(flush(50).delivered)", server=server)
+    server.wait_until(lambda: server.requests)
+    process.send(signal.SIGSTOP)
+    time.sleep(5)
+    process.send(signal.SIGCONT)
+    assert process.wait().lines == ["20"]
+    assert (set(server.tasks), set(posts(server).values())) == (numbered(20), {1})
 
 
 def test_stopped_and_then_killed_process_loses_nothing(
@@ -88,7 +100,7 @@ def test_two_that_start_at_once_do_not_both_send_what_a_dead_one_left(python: Py
     python("runs(200)", server=away).wait()
     with away as server:
         server.always = lambda _: time.sleep(0.01)  # type: ignore[func-returns-value]
-        heirs = [python(f"run({number}); flush(20)", server=server) for number in range(200, 204)]
+        heirs = [python(f"run({number}); flush(50)", server=server) for number in range(200, 204)]
         assert [heir.wait().code for heir in heirs] == [0] * 4
         assert (set(server.tasks), set(posts(server).values())) == (numbered(204), {1})
 
@@ -109,14 +121,14 @@ finish()
         process = python(code, server=server).wait()
         db.execute("ROLLBACK")
     restart(server)
-    assert (process.lines[0], process.leaving < 4.0, "Traceback" in process.errors) == ("True", True, False)
+    assert (process.lines[0], process.leaving < 8.0, "Traceback" in process.errors) == ("True", True, False)
     assert set(server.tasks) == numbered(50) | {"run-first"} | next_ids()
 
 
 def test_lock_that_is_held_for_a_while_delays_and_does_not_repeat(
     python: Python, server: PlatformServer, home: Path
 ) -> None:
-    process = python("runs(20); flush(); say('ready'); runs(20, 20); say(flush(20))", server=server)
+    process = python("runs(20); flush(); say('ready'); runs(20, 20); say(flush(50))", server=server)
     process.until("ready")
     with contextlib.closing(sqlite3.connect(home / "runs.sqlite3", isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")

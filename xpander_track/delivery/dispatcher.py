@@ -267,7 +267,7 @@ class Dispatcher:
             self._unrecorded = []
         else:
             self.queue.tidy()
-        if self.queue.is_on_disk:  # Else the journal is the only safe place there is.
+        if self.queue.is_on_disk and not self._taken:  # Else the journal is the only safe place there is.
             self.journal.forget()
         self._note_lost(self.queue.lost())
 

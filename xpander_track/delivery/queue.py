@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from ..boundary import say_once
@@ -121,11 +121,11 @@ class Queue:
         return all(store.is_finished(owner) for store in self._stores())
 
     def close(self) -> None:
-        """Close the file, with what is in memory on it if there is room."""
+        """Put what is in memory on disk, if there is room, and close both. Nothing is recorded from now on."""
         with suppress(OSError, sqlite3.Error):
             self.tidy()
-        if self.store is not None:
-            self.store.close()
+        for store in self._stores():
+            store.close()
 
     def _stores(self) -> list[Store]:
         return [store for store in (self._memory, self.store) if store is not None]
@@ -144,7 +144,8 @@ class Queue:
 
     def _write_to(self, store: Store, owner: str, entries: list[tuple[int, Report]]) -> None:
         if self._memory is not None:
-            self._lost += store.take_in(self._memory.contents())
+            with closing(self._memory.contents()) as runs:
+                self._lost += store.take_in(runs)
             self._memory.close()
             self._memory = None
         if entries:

@@ -28,7 +28,7 @@ from .report import Report
 from .salvage import contents
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable
     from pathlib import Path
 
     from .report import Ending
@@ -226,8 +226,8 @@ class Store:
             )
             return {run_id for (run_id,) in found}
 
-    def contents(self) -> Iterator[Kept]:
-        """All of it, for another store."""
+    def contents(self) -> Generator[Kept]:
+        """All of it, for another store. To be closed: until then nobody else can use a store."""
         with self._using() as db:
             yield from contents(db)
 

@@ -36,6 +36,8 @@ _SEGMENT_SAFE = ":@!$&'()*+,;=~"
 # What may stand in a header as it is (RFC 9110, section 5.5, without what is not ASCII).
 _KEY = re.compile(r"[\x21-\x7e]+([ \t]+[\x21-\x7e]+)*")
 
+# Seconds of a deadline that pass at least while the process is stopped.
+_STEP = 1.0
 # How long after its cancellation a request that goes on is cancelled once more, in seconds.
 _AGAIN = 0.1
 
@@ -91,11 +93,20 @@ async def _send(configuration: Configuration, limit: int, failure: str, request:
 
 
 async def _within(seconds: float, request: Coroutine[Any, Any, T]) -> T:
-    """What *request* returns, or ``TimeoutError`` after *seconds*: not later, even where it does not end then."""
+    """
+    What *request* returns, or ``TimeoutError`` after *seconds*: not later, even where it does not end then.
+
+    Time in which the process was stopped, or the machine slept, does not count: the answer may have come meanwhile.
+    """
     task = asyncio.ensure_future(request)
+    left = seconds
     try:
-        if not (await asyncio.wait({task}, timeout=seconds))[0]:
-            raise asyncio.TimeoutError
+        while not task.done():
+            if left <= 0:
+                raise asyncio.TimeoutError
+            step = min(left, _STEP)
+            await asyncio.wait({task}, timeout=step)
+            left -= step
     finally:
         _end(task)
     return task.result()

@@ -125,3 +125,8 @@ class Configuration(BaseModel):
             message = "base_url must begin with http:// or https://."
             raise ValueError(message)
         return value if value.lower().startswith(("http://", "https://")) else f"https://{value}"
+
+
+# pydantic sets itself up at the first validation, under a lock that a child which is forked in that moment waits for
+# for ever (seen with pydantic-core 2.50). So that is done here, where no other thread is at it yet.
+Configuration(api_key=None, base_url=PRODUCTION, organization_id=None)

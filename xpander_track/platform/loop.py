@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _lock = threading.Lock()
-_loop: asyncio.AbstractEventLoop | None = None
+_loop: _Loop | None = None
 
 
 def call(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -31,7 +31,8 @@ def call(coroutine: Coroutine[Any, Any, T]) -> T:
         RuntimeError: When called on our own loop's thread, where waiting would never end.
     """
     loop = _get_for(coroutine)
-    if asyncio._get_running_loop() is loop:  # noqa: SLF001  # the documented way that does not raise
+    # By thread, not by what asyncio says: under gevent our thread, and its running loop, are the caller's too.
+    if threading.get_ident() == loop.thread:
         coroutine.close()
         message = "A synchronous platform call was made on xpander_track's own loop; use the async form there."
         raise RuntimeError(message)
@@ -51,7 +52,7 @@ async def acall(coroutine: Coroutine[Any, Any, T]) -> T:
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
 
 
-def get() -> asyncio.AbstractEventLoop:
+def get() -> _Loop:
     """
     Our loop, running.
 
@@ -74,7 +75,7 @@ def get() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _get_for(coroutine: Coroutine[Any, Any, Any]) -> asyncio.AbstractEventLoop:
+def _get_for(coroutine: Coroutine[Any, Any, Any]) -> _Loop:
     try:
         return get()
     except BaseException:
@@ -82,7 +83,8 @@ def _get_for(coroutine: Coroutine[Any, Any, Any]) -> asyncio.AbstractEventLoop:
         raise
 
 
-def _run(loop: asyncio.AbstractEventLoop) -> None:
+def _run(loop: _Loop) -> None:
+    loop.thread = threading.get_ident()
     asyncio.set_event_loop(loop)
     while not loop.is_closed():
         # SystemExit and KeyboardInterrupt, raised in a callback, end run_forever(); the loop is as good as before.
@@ -91,6 +93,8 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class _Loop(asyncio.SelectorEventLoop):
+    thread: int | None = None
+
     async def getaddrinfo(
         self,
         host: Any,
