@@ -10,6 +10,7 @@ is caught right here. The user's exceptions pass through unchanged, and so does 
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
 import types
@@ -244,7 +245,7 @@ async def _drive_async_generator(  # the protocol, in one piece
             break
         except BaseException as error:
             try:
-                await scope.aend(error)
+                await scope.aend(GeneratorExit() if error is thrown and _is_left_behind() else error)
             except Exception as own:
                 trouble(_END, own)
             raise
@@ -263,6 +264,12 @@ async def _drive_async_generator(  # the protocol, in one piece
         await scope.aend(thrown if isinstance(thrown, GeneratorExit) else None)
     except Exception as error:
         trouble(_END, error)
+
+
+def _is_left_behind() -> bool:
+    """Whether the loop closes a generator that was left: what cancels that, as the end of a loop does, is no news."""
+    task = asyncio.current_task()
+    return task is not None and type(task.get_coro()).__name__ == "async_generator_athrow"
 
 
 # A generator function that is marked as a coroutine function of the old kind makes what can be awaited.
