@@ -104,9 +104,11 @@ def _entered(stream: Any, entered: Any) -> Any:
 
 
 def _iterated(iterator: Iterator[Any], chunks: Chunks) -> Iterator[Any]:
-    take = chunks.take
-    for chunk in iterator:
-        take(chunk)
+    pending, most, read = chunks.pending, chunks.MOST_PENDING, chunks.read_quietly
+    for chunk in iterator:  # As `take` does it, without a call for each.
+        pending.append(chunk)
+        if len(pending) >= most:
+            read()
         yield chunk
 
 

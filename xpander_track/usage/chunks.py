@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 from ..boundary import quietly
 from .fold import Fold
 from .read import read
-from .shape import own_parts, parts
+from .shape import attributes, own_parts, parts
 
 if TYPE_CHECKING:
     from .fold import Response
 
-# So many are kept until they are read: together, since most of them are a piece of text, which says nothing.
-_BATCH = 256
 _PIECES_OF_TEXT = {
     "content_block_delta", "response.output_text.delta", "response.function_call_arguments.delta", "content-delta",
     "response.reasoning_text.delta", "response.reasoning_summary_text.delta", "tool-call-delta",
@@ -25,23 +23,34 @@ _SNAPSHOTS = ("__final_message_snapshot", "__current_completion_snapshot", "_com
 
 
 class Chunks:
-    """The chunks that have come so far."""
+    """
+    The chunks that have come so far.
 
-    __slots__ = ("_fold", "_helper", "_lock", "_pending", "_raw")
+    Attributes:
+        pending: Those not read yet: they are read together, since most are a piece of text, which says nothing.
+    """
+
+    __slots__ = ("_fold", "_helper", "_lock", "_raw", "pending")
+
+    MOST_PENDING = 256
 
     def __init__(self) -> None:
         self._fold = Fold()
         self._lock = threading.Lock()
-        self._pending: deque[Any] = deque()
+        self.pending: deque[Any] = deque()
         self._raw: object = None
         self._helper: object = None
 
     def take(self, chunk: object) -> None:
         """The next one."""
-        self._pending.append(chunk)
-        if len(self._pending) >= _BATCH:
-            with quietly("read a stream's chunks", calls_user_code=True):
-                self.read()
+        self.pending.append(chunk)
+        if len(self.pending) >= self.MOST_PENDING:
+            self.read_quietly()
+
+    def read_quietly(self) -> None:
+        """Read those that are pending, while the user's code runs."""
+        with quietly("read a stream's chunks", calls_user_code=True):
+            self.read()
 
     def watch(self, helper: object) -> None:
         """A stream that may also be read by its own methods (``text_stream``), of which no chunk is seen here."""
@@ -49,7 +58,7 @@ class Chunks:
 
     def read(self) -> list[Response]:
         """The responses that they are from: one, of most streams."""
-        pending = self._pending
+        pending = self.pending
         with self._lock:
             while pending:
                 chunk = pending.popleft()
@@ -84,7 +93,7 @@ def _is_piece_of_text(chunk: object) -> bool:
     choices = cast("list[Any]", data.get("choices"))
     if type(choices) is not list or len(choices) != 1 or data.get("usage") is not None or "x_groq" in data:
         return False
-    delta = own_parts(own_parts(choices[0]).get("delta"))
+    delta = own_parts(attributes(choices[0]).get("delta"))
     return "content" in delta and delta.get("tool_calls") is None and delta.get("function_call") is None
 
 

@@ -24,7 +24,7 @@ def read_message(data: dict[str, Any], value: object, see: See) -> Reading | Non
     content = data.get("_content") if own else data.get("content")
     if role is None or meta is None or not is_list(content):
         return None
-    role = text(getattr(role, "value", role)) if own else text(role)
+    role = text(role) or text(field(role, "_value_"))  # An enum's
     if role != "assistant":
         return Reading("prompt") if role == "user" else NOTHING
     blocks = [parts(block) for block in items(content)]

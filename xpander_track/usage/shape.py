@@ -59,15 +59,28 @@ def parts(value: object) -> dict[str, Any]:  # noqa: PLR0911  # one for each way
         return _NOTHING
 
 
-def own_parts(value: object) -> dict[str, Any]:
-    """As ``parts``, in haste: empty also where there is more to be known than is in one place."""
+def attributes(value: object) -> dict[str, Any]:
+    """A dict, or the ``__dict__`` of an object alone."""
     if type(value) is dict:
         return cast("dict[str, Any]", value)
     try:
         data = _stored(value, "__dict__")
-        kind: type[Any] = type(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  # As above.
+        return _NOTHING
+    return data if type(data) is dict else _NOTHING  # pyright: ignore[reportUnknownVariableType]
+
+
+def own_parts(value: object) -> dict[str, Any]:
+    """As ``parts``, in haste: empty also where there is more to be known than is in one place."""
+    kind: type[Any] = type(value)
+    if kind is dict:
+        return cast("dict[str, Any]", value)
+    try:
         way = _ways.get(kind) or _way(kind)
         if way == "object" or (way == "model" and not _extra(value)):
+            data = _stored(value, "__dict__")
             return data if type(data) is dict else _NOTHING  # pyright: ignore[reportUnknownVariableType]
     except KeyboardInterrupt:
         raise
