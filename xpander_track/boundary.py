@@ -75,7 +75,7 @@ def guarded(step: str, instead: Callable[..., Any] | None = None) -> Callable[[C
         def failed(error: Exception, args: Any, kwargs: Any) -> Any:
             if getattr(error, "is_misuse", False):
                 raise error
-            trouble(step, error)
+            caught(step, error)
             return None if instead is None else instead(*args, **kwargs)
 
         @functools.wraps(function)
@@ -97,6 +97,13 @@ def guarded(step: str, instead: Callable[..., Any] | None = None) -> Callable[[C
     return decorate
 
 
+def caught(step: str, error: BaseException) -> None:
+    """What ``quietly`` does with an error, for places where that would be one more call that can fail."""
+    if reraise:
+        raise error
+    trouble(step, error)
+
+
 def misuse(error: E) -> E:
     """*error*, which tells users of a mistake of theirs: it passes the boundary."""
     error.is_misuse = True  # type: ignore[attr-defined]  # exceptions take any attribute
@@ -104,14 +111,8 @@ def misuse(error: E) -> E:
 
 
 def trouble(step: str, error: BaseException) -> None:
-    """
-    Count, and the first time log, that *step* could not be done.
-
-    For places where even ``quietly`` would be one more call that can fail: ``except Exception as error: trouble(...)``.
-    """
+    """Count, and the first time log, that *step* could not be done."""
     global troubles  # noqa: PLW0603  # a process-wide counter
-    if reraise:
-        raise error
     troubles += 1
     try:
         topic = f"{step}: {type(error).__name__}"

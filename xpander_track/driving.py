@@ -16,7 +16,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from .boundary import trouble
+from .boundary import caught
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -81,19 +81,19 @@ def _drives_function(begin: Begin) -> Callable[..., Any]:
             scope = begin(instance, args, kwargs)
             scope.enter()
         except Exception as error:
-            trouble(_BEGIN, error)
+            caught(_BEGIN, error)
         try:
             returned = call(*args, **kwargs)
         except BaseException as error:
             try:
                 scope.end(error)
             except Exception as own:
-                trouble(_END, own)
+                caught(_END, own)
             raise
         try:
             scope.end(None, returned)
         except Exception as error:
-            trouble(_END, error)
+            caught(_END, error)
         return returned
 
     return around
@@ -142,19 +142,19 @@ async def _drive_coroutine(holder: Any, begin: Begin, instance: object, args: Ar
         scope = begin(instance, args, kwargs)
         scope.enter()
     except Exception as error:
-        trouble(_BEGIN, error)
+        caught(_BEGIN, error)
     try:
         returned = await coroutine
     except BaseException as error:
         try:
             await scope.aend(error)
         except Exception as own:
-            trouble(_END, own)
+            caught(_END, own)
         raise
     try:
         await scope.aend(None, returned)
     except Exception as error:
-        trouble(_END, error)
+        caught(_END, error)
     return returned
 
 
@@ -179,14 +179,14 @@ def _drive_generator(  # the protocol, in one piece
     try:
         scope = begin(instance, args, kwargs)
     except Exception as error:
-        trouble(_BEGIN, error)
+        caught(_BEGIN, error)
     sent: Any = None
     thrown: BaseException | None = None
     while True:
         try:
             scope.enter()
         except Exception as error:
-            trouble(_BEGIN, error)
+            caught(_BEGIN, error)
         try:
             item = generator.send(sent) if thrown is None else generator.throw(thrown)
         except StopIteration as stop:
@@ -196,14 +196,14 @@ def _drive_generator(  # the protocol, in one piece
             try:
                 scope.end(error)
             except Exception as own:
-                trouble(_END, own)
+                caught(_END, own)
             raise
         sent = thrown = None
         try:
             scope.leave()
             scope.keep(item)
         except Exception as error:
-            trouble(_ITEM, error)
+            caught(_ITEM, error)
         try:
             # The item is not ours to keep while the consumer has it.
             sent = yield (item, item := None)[0]
@@ -213,7 +213,7 @@ def _drive_generator(  # the protocol, in one piece
         # A body that swallows GeneratorExit has been left early as well.
         scope.end(thrown if isinstance(thrown, GeneratorExit) else None, returned)
     except Exception as error:
-        trouble(_END, error)
+        caught(_END, error)
     return returned
 
 
@@ -224,7 +224,7 @@ async def _drive_async_generator(  # the protocol, in one piece
     try:
         scope = begin(instance, args, kwargs)
     except Exception as error:
-        trouble(_BEGIN, error)
+        caught(_BEGIN, error)
     # When a loop ends, it closes all asynchronous generators that it knows at once. It must know the outer one only,
     # which closes the inner one inside of the run.
     hooks = sys.get_asyncgen_hooks()
@@ -238,7 +238,7 @@ async def _drive_async_generator(  # the protocol, in one piece
         try:
             scope.enter()
         except Exception as error:
-            trouble(_BEGIN, error)
+            caught(_BEGIN, error)
         try:
             item = await step
         except StopAsyncIteration:
@@ -247,14 +247,14 @@ async def _drive_async_generator(  # the protocol, in one piece
             try:
                 await scope.aend(GeneratorExit() if error is thrown and _is_left_behind() else error)
             except Exception as own:
-                trouble(_END, own)
+                caught(_END, own)
             raise
         thrown = None
         try:
             scope.leave()
             scope.keep(item)
         except Exception as error:
-            trouble(_ITEM, error)
+            caught(_ITEM, error)
         try:
             step = generator.asend((yield (item, item := None)[0]))
         except BaseException as error:  # As in a generator.
@@ -263,7 +263,7 @@ async def _drive_async_generator(  # the protocol, in one piece
     try:
         await scope.aend(thrown if isinstance(thrown, GeneratorExit) else None)
     except Exception as error:
-        trouble(_END, error)
+        caught(_END, error)
 
 
 def _is_left_behind() -> bool:

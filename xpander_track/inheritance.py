@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 from . import settings
-from .boundary import trouble
+from .boundary import caught
 from .current import births, go_back, inherit_task, inherit_thread, open_runs, visit
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class _Birthplace:
             runs = _runs()
             born = births(runs)
         except Exception as error:  # noqa: BLE001  # whatever it is, the user gets the task
-            trouble(_STEP, error)
+            caught(_STEP, error)
         try:
             if self._make is None:
                 task: Any = asyncio.Task(args[1], loop=args[0], **kwargs)
@@ -97,7 +97,7 @@ class _Birthplace:
         try:
             inherit_task(task, runs)
         except Exception as error:  # noqa: BLE001  # as above
-            trouble(_STEP, error)
+            caught(_STEP, error)
         return task
 
 
@@ -135,7 +135,7 @@ def _set_task_factory(wrapped: Callable[..., Any], loop: Any, args: Args, kwargs
         if _runs():
             _ensure_factory(loop)
     except Exception as error:  # noqa: BLE001  # whatever it is, theirs is set
-        trouble(_STEP, error)
+        caught(_STEP, error)
     return returned
 
 
@@ -156,7 +156,7 @@ class _Job:
         try:
             before = visit(self._runs)
         except Exception as error:  # noqa: BLE001  # whatever it is, the job is done
-            trouble(_STEP, error)
+            caught(_STEP, error)
         try:
             return self._function(*args, **kwargs)
         finally:
@@ -164,7 +164,7 @@ class _Job:
                 if before is not None:
                     go_back(before)
             except Exception as error:  # noqa: BLE001  # as above
-                trouble(_STEP, error)
+                caught(_STEP, error)
 
 
 class _Pools(threading.local):
@@ -185,7 +185,7 @@ def _start(wrapped: Callable[..., Any], thread: Any, args: Args, kwargs: Kwargs)
             if runs:
                 inherit_thread(thread, runs)
     except Exception as error:  # noqa: BLE001  # whatever it is, the thread is started
-        trouble(_STEP, error)
+        caught(_STEP, error)
     return wrapped(*args, **kwargs)
 
 
@@ -196,7 +196,7 @@ def _submit(wrapped: Callable[..., Any], pool: object, args: Args, kwargs: Kwarg
         if not any(kind.__name__ == "InterpreterPoolExecutor" for kind in type(pool).__mro__):
             args = _as_job(args)
     except Exception as error:  # noqa: BLE001  # whatever it is, the job is handed in
-        trouble(_STEP, error)
+        caught(_STEP, error)
     _pools.depth += 1
     try:
         return wrapped(*args, **kwargs)
@@ -223,7 +223,7 @@ def _run_in_worker(wrapped: Callable[..., Any], _: object, args: Args, kwargs: K
     try:
         args = _as_job(args)
     except Exception as error:  # noqa: BLE001  # whatever it is, the job is handed in
-        trouble(_STEP, error)
+        caught(_STEP, error)
     return wrapped(*args, **kwargs)
 
 
@@ -236,7 +236,7 @@ def _run(wrapped: Callable[..., Any], runner: Any, args: Args, kwargs: Kwargs) -
         if _runs():
             _ensure_factory(runner.get_loop())
     except Exception as error:  # noqa: BLE001  # whatever it is, it is run
-        trouble(_STEP, error)
+        caught(_STEP, error)
     return wrapped(*args, **kwargs)
 
 
@@ -246,7 +246,7 @@ def _set_event_loop(wrapped: Callable[..., Any], _: object, args: Args, kwargs: 
         if args and args[0] is not None and _runs():
             _ensure_factory(args[0])
     except Exception as error:  # noqa: BLE001  # as above
-        trouble(_STEP, error)
+        caught(_STEP, error)
     return wrapped(*args, **kwargs)
 
 
