@@ -227,7 +227,7 @@ _NOT_TRACKED: TrackedTask = _NotTracked(Options(None, None, None, None, None, No
 def _track(options: Options, function: Any) -> Any:
     options.check_for_function()
     target = function_of("track_task", function)
-    calls = _Calls(function, target)
+    calls = _Calls(target)
     named = what_runs(function)
     name = ".".join(part for part in (getattr(named, n, None) for n in ("__module__", "__qualname__")) if part) or None
 
@@ -239,7 +239,7 @@ def _track(options: Options, function: Any) -> Any:
 
 def _track_tool(name: str | None, function: Any) -> Any:
     target = function_of("track_tool", function)
-    calls = _Calls(function, target)
+    calls = _Calls(target)
     called = name or str(getattr(what_runs(function), "__name__", type(target).__name__))
 
     def begin(instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scope:
@@ -254,17 +254,16 @@ def _track_tool(name: str | None, function: Any) -> Any:
 class _Calls:
     """Tells the receiver from the arguments in the calls of one function."""
 
-    def __init__(self, function: Any, target: Any) -> None:
+    def __init__(self, target: Any) -> None:
         self._name = str(getattr(target, "__name__", ""))
         self._parameters = Parameters(target)
         # Else there is no receiver among the parameters: it is bound already, or never will be.
         kind: Any = type(target)
         self._may_be_bound = hasattr(kind, "__get__") and getattr(target, "__self__", None) is None
-        self._is_static = isinstance(function, staticmethod)
 
     def call(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """One call, as wrapt hands it over."""
-        if not self._may_be_bound or self._is_static:
+        if not self._may_be_bound:
             return Call(self._parameters, is_bound=False, args=args, kwargs=kwargs)
         if instance is None and is_class_method(self._name, args):
             return Call(self._parameters, is_bound=True, args=args[1:], kwargs=kwargs)

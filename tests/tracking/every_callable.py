@@ -7,7 +7,7 @@ they are sent, or thrown of the ``LookupError`` kind, until that is nothing.
 """
 
 # Types, and what a linter would make simpler, are not what this is about.
-# ruff: noqa: ANN001, ANN201, ANN202, PERF203, PLW0108, ARG005
+# ruff: noqa: ANN001, ANN201, ANN202, ANN204, ANN206, PERF203
 
 import abc
 import asyncio

@@ -36,6 +36,8 @@ class Tally:
 
     def add(self, usage: Usage, response: object) -> None:
         """What *response* says; a later word on the same response replaces an earlier one."""
+        if not usage.id and not usage.tools and all(getattr(usage, name) is None for name in _COUNTS):
+            return  # It says nothing: then there is no need to keep it.
         key, kept = _key(usage, response)
         if key in self._seen:
             usage = _merged(self._seen[key][0], usage)
