@@ -126,8 +126,26 @@ class _Bound(_BoundFunctionWrapper):
         return _named, (self.__module__, self.__qualname__)
 
 
-class _Function(_FunctionWrapper):
-    """A wrapped function. Like any function, it is its own copy, and is pickled by reference."""
+class _Copied:
+    """What is its own copy, like any function, is so when it is wrapped; of anything else there are wrapped copies."""
+
+    __slots__ = ()
+
+    def __repr__(self: Any) -> str:
+        return repr(self.__wrapped__)
+
+    def __copy__(self: Any) -> Any:
+        return self._of(copy.copy(self.__wrapped__))
+
+    def __deepcopy__(self: Any, memo: dict[int, Any]) -> Any:
+        return self._of(copy.deepcopy(self.__wrapped__, memo))
+
+    def _of(self: Any, copied: Any) -> Any:
+        return self if copied is self.__wrapped__ else self._self_again(copied)
+
+
+class _Function(_Copied, _FunctionWrapper):
+    """A wrapped function, or anything else that is bound as an attribute of a class. It is pickled by reference."""
 
     __bound_function_wrapper__ = _Bound
     _self_through = None, None  # The class, and what was given. No annotation, as below.
@@ -140,15 +158,6 @@ class _Function(_FunctionWrapper):
             self._self_through = owner, super().__get__(None, owner)  # type: ignore[assignment]
         return self._self_through[1]
 
-    def __repr__(self) -> str:
-        return repr(self.__wrapped__)
-
-    def __copy__(self) -> Any:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return self
-
     def __reduce_ex__(self, protocol: Any) -> Any:
         try:
             if _named(self.__module__, self.__qualname__) is self:
@@ -159,24 +168,12 @@ class _Function(_FunctionWrapper):
         return self._self_again, (self.__wrapped__,)
 
 
-class _Object(_CallableObjectProxy):
-    """A wrapped object that can be called. A copy of it is a wrapped copy."""
+class _Object(_Copied, _CallableObjectProxy):
+    """A wrapped object that can be called."""
 
     # Read by the interpreter at each call, and by whoever asks what kind of function it is. It has no annotation, which
     # would be taken for one of the object's own.
     __call__ = property(operator.attrgetter("_self_call"))  # pyright: ignore[reportAssignmentType]
-
-    def __repr__(self) -> str:
-        return repr(self.__wrapped__)
-
-    def __copy__(self) -> Any:
-        return self._of(copy.copy(self.__wrapped__))
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return self._of(copy.deepcopy(self.__wrapped__, memo))
-
-    def _of(self, copied: Any) -> Any:
-        return self if copied is self.__wrapped__ else self._self_again(copied)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self._self_again, (self.__wrapped__,)
