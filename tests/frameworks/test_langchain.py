@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from xpander_track import track_task, track_tool, tracked_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from xpander_track.delivery.report import Report
 
@@ -76,8 +76,8 @@ def test_a_tracked_function_is_a_link_of_a_chain(recorded: Callable[[], list[Rep
         return text.upper()
 
     @track_task(agent_id="agent-1")
-    def stream(texts: Any) -> Any:
-        for text in texts:
+    async def stream(texts: AsyncIterator[str]) -> AsyncGenerator[str, None]:
+        async for text in texts:
             yield f"{text}!"
 
     chain = runnables.RunnableLambda(upper) | runnables.RunnableGenerator(stream)

@@ -89,7 +89,10 @@ def test_tracked_tests_and_fixtures_are_runs(
     if plugin is not None:
         pytest.importorskip(plugin, reason=f"{plugin} is not installed: see .ci/frameworks")
     (tmp_path / "test_tracked.py").write_text(text)
-    scope = "asyncio_default_fixture_loop_scope = function\n" if plugin == "pytest_asyncio" else ""
+    # pytest-asyncio wants this to be said; it is not to be there otherwise.
+    scope = (
+        "asyncio_default_fixture_loop_scope = function\n" if plugin == "pytest_asyncio" else "addopts = -p no:asyncio\n"
+    )
     (tmp_path / "pytest.ini").write_text(f"[pytest]\nfilterwarnings = error\n{scope}")
     line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", str(tmp_path)]
     ended = subprocess.run(line, check=False, capture_output=True, text=True, cwd=tmp_path)
