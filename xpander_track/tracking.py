@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast, overload
 
 from . import settings
 from .boundary import call_site, guarded, quietly, say_once
@@ -25,6 +25,32 @@ if TYPE_CHECKING:
     from .run import Run
 
 F = TypeVar("F", bound="Callable[..., Any]")
+T_co = TypeVar("T_co", covariant=True)
+
+
+if TYPE_CHECKING:
+
+    class _Other(Protocol[T_co]):
+        """
+        Any function that gives a T, as ``Callable[..., T]`` is.
+
+        From one with two signatures pyright takes nothing for the parameters of a lambda. From ``...`` it takes that they
+        are unknown, and then does not look at the types beside it.
+        """
+
+        @overload
+        def __call__(self, *args: Any, **kwargs: Any) -> T_co: ...
+        @overload
+        def __call__(self, *more: Any, **options: Any) -> T_co: ...  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
+
+    # A function of the arguments of a call. The first ones let pyright in strict mode know a lambda's parameters.
+    OfArguments: TypeAlias = (
+        Callable[[], T_co]
+        | Callable[[Any], T_co]
+        | Callable[[Any, Any], T_co]
+        | Callable[[Any, Any, Any], T_co]
+        | _Other[T_co]
+    )
 
 
 @overload
@@ -33,8 +59,8 @@ def track_task(function: F, /) -> F: ...
 def track_task(
     *,
     agent_id: str | None = None,
-    id: str | Callable[..., str] | None = None,
-    input: str | Callable[..., object] | None = None,
+    id: str | OfArguments[str] | None = None,
+    input: str | OfArguments[object] | None = None,
     wait: float | None = None,
     capture_input: bool | None = None,
     capture_result: bool | None = None,
@@ -45,8 +71,8 @@ def track_task(  # every option is a keyword of its own
     /,
     *,
     agent_id: str | None = None,
-    id: str | Callable[..., str] | None = None,  # noqa: A002  # the platform's word
-    input: str | Callable[..., object] | None = None,  # noqa: A002  # the same
+    id: str | OfArguments[str] | None = None,  # noqa: A002  # the platform's word
+    input: str | OfArguments[object] | None = None,  # noqa: A002  # the same
     wait: float | None = None,
     capture_input: bool | None = None,
     capture_result: bool | None = None,
@@ -88,8 +114,8 @@ def track_task(  # every option is a keyword of its own
 def tracked_task(  # every option is a keyword of its own
     *,
     agent_id: str | None = None,
-    id: str | Callable[..., str] | None = None,  # noqa: A002
-    input: object = None,  # noqa: A002
+    id: str | OfArguments[str] | None = None,  # noqa: A002
+    input: object | OfArguments[object] = None,  # noqa: A002
     wait: float | None = None,
     capture_input: bool | None = None,
     capture_result: bool | None = None,
