@@ -34,8 +34,8 @@ if TYPE_CHECKING:
         """
         Any function that gives a T, as ``Callable[..., T]`` is.
 
-        From one with two signatures pyright takes nothing for the parameters of a lambda. From ``...`` it takes that they
-        are unknown, and then does not look at the types beside it.
+        From one with two signatures pyright takes nothing for a lambda's parameters. From ``...`` it takes that they
+        are unknown, and does not look at the types beside it.
         """
 
         @overload

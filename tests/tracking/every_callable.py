@@ -596,6 +596,12 @@ class Concrete(Agent):
 agent = Inherited()
 child = Concrete()
 
+method_partial = decorate(functools.partial(agent.method, loud=True))
+class_method_partial = decorate(functools.partial(Agent.class_below_coroutine, loud=True))
+static_method_partial = decorate(functools.partial(Agent.static_above_generator, loud=True))
+called_partial = decorate(functools.partial(called_async_generator, loud=True))
+builtin_partial = decorate(functools.partial(next))
+
 
 # --- and what becomes of a call ---
 

@@ -117,6 +117,11 @@ KINDS = [
     Kind("unbound_builtin", takes="", own=("text",)),
     *(Kind(f"partial{suffix}", nature) for suffix, nature in SUFFIXES.items()),
     *(Kind(f"partial_of_{nature}", nature) for nature in NATURES),
+    Kind("method_partial"),
+    Kind("class_method_partial", "coroutine"),
+    Kind("static_method_partial", "generator"),
+    Kind("called_partial", "async_generator"),
+    Kind("builtin_partial", takes="module.Source(value)"),
     *(Kind(f"called{suffix}", nature) for suffix, nature in SUFFIXES.items()),
     *(Kind(f"called{suffix}_inside", nature) for suffix, nature in SUFFIXES.items()),
     *(
