@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,8 +25,9 @@ async def words() -> AsyncGenerator[str, None]:
         yield word
 
 
+@pytest.mark.skipif(find_spec("uvloop") is None, reason="uvloop is not installed: see .ci/frameworks")
 def test_uvloop_runs_tasks_threads_and_generators(recorded: Callable[[], list[Report]]) -> None:
-    uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed: see .ci/frameworks")
+    uvloop = importlib.import_module("uvloop")
 
     async def child() -> None:
         record_tool("child")
@@ -54,9 +57,10 @@ def test_uvloop_runs_tasks_threads_and_generators(recorded: Callable[[], list[Re
     assert sorted(str(run.ending) for run in runs) == ["completed", "completed", "stopped_early", "stopped_early"]
 
 
+@pytest.mark.skipif(find_spec("trio") is None, reason="trio is not installed: see .ci/frameworks")
 def test_trio_has_runs_by_their_handle(recorded: Callable[[], list[Report]]) -> None:
     """Without asyncio's tasks a run is current in its thread."""
-    trio = pytest.importorskip("trio", reason="trio is not installed: see .ci/frameworks")
+    trio = importlib.import_module("trio")
 
     @track_task(agent_id="agent-1")
     async def answer(question: str) -> str:
