@@ -242,7 +242,8 @@ def representation(s: Subject) -> object:
 
 @column
 def directory(s: Subject) -> object:
-    return set(dir(s.callable)) - {"__wrapped__"}
+    # pickle notes __slotnames__ on the classes that it has seen.
+    return sorted(set(dir(s.callable)) - {"__wrapped__", "__slotnames__"})
 
 
 @column
