@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def bound(run: Run, function: Any) -> Any:
     """*function*, of any kind, with *run* current while its body runs; see ``Run.bind``."""
-    if isinstance(function, type) or not callable(function):
+    if isinstance(function, type) or not (callable(function) or isinstance(function, classmethod)):
         raise misuse(TypeError(f"run.bind() takes a function, not {type(function).__name__}."))
 
     def begin(*_: object) -> Scope:

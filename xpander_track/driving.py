@@ -193,6 +193,7 @@ def _drive_generator(  # the protocol, in one piece
             returned = stop.value
             break
         except BaseException as error:
+            thrown = None  # Else the error had this frame in its traceback, and this frame the error.
             try:
                 scope.end(error)
             except Exception as own:
@@ -209,9 +210,10 @@ def _drive_generator(  # the protocol, in one piece
             sent = yield (item, item := None)[0]
         except BaseException as error:  # GeneratorExit included: close() and throw() are told apart by the body alone.
             thrown = error
+    # A body that swallows GeneratorExit has been left early as well.
+    left, thrown = isinstance(thrown, GeneratorExit), None
     try:
-        # A body that swallows GeneratorExit has been left early as well.
-        scope.end(thrown if isinstance(thrown, GeneratorExit) else None, returned)
+        scope.end(GeneratorExit() if left else None, returned)
     except Exception as error:
         caught(_END, error)
     return returned
@@ -230,7 +232,7 @@ async def _drive_async_generator(  # the protocol, in one piece
     hooks = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(None, None)
     try:
-        step = generator.asend(None)
+        step: Any = generator.asend(None)
     finally:
         sys.set_asyncgen_hooks(*hooks)
     thrown: BaseException | None = None
@@ -244,8 +246,9 @@ async def _drive_async_generator(  # the protocol, in one piece
         except StopAsyncIteration:
             break
         except BaseException as error:
+            was_thrown, thrown, step = error is thrown, None, None  # As in a generator.
             try:
-                await scope.aend(GeneratorExit() if error is thrown and _is_left_behind() else error)
+                await scope.aend(GeneratorExit() if was_thrown and _is_left_behind() else error)
             except Exception as own:
                 caught(_END, own)
             raise
@@ -260,8 +263,9 @@ async def _drive_async_generator(  # the protocol, in one piece
         except BaseException as error:  # As in a generator.
             thrown = error
             step = generator.athrow(error)
+    left, thrown, step = isinstance(thrown, GeneratorExit), None, None
     try:
-        await scope.aend(thrown if isinstance(thrown, GeneratorExit) else None)
+        await scope.aend(GeneratorExit() if left else None)
     except Exception as error:
         caught(_END, error)
 

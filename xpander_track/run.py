@@ -172,6 +172,17 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {self._id} of {self._agent_id or 'no agent'}: {self._ending or 'open'}>"
 
+    def __copy__(self) -> Run:
+        """Itself: there is one of each run."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Run:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[], Run], tuple[()]]:
+        """In another process it is no run: a run is its own process's."""
+        return _no_run, ()
+
     # --- recording ---
 
     @guarded("record an input")
@@ -554,6 +565,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reseed)
 
 NO_RUN = _NoRun()
+
+
+def _no_run() -> Run:
+    return NO_RUN
 
 
 NO_CALL: ToolCall = ToolCall(NO_RUN, "")

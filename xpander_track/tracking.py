@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast, overload
 
 from . import settings
 from .boundary import call_site, guarded, quietly, say_once
@@ -25,6 +25,32 @@ if TYPE_CHECKING:
     from .run import Run
 
 F = TypeVar("F", bound="Callable[..., Any]")
+T_co = TypeVar("T_co", covariant=True)
+
+
+if TYPE_CHECKING:
+
+    class _Other(Protocol[T_co]):
+        """
+        Any function that gives a T, as ``Callable[..., T]`` is.
+
+        From one with two signatures pyright takes nothing for a lambda's parameters. From ``...`` it takes that they
+        are unknown, and does not look at the types beside it.
+        """
+
+        @overload
+        def __call__(self, *args: Any, **kwargs: Any) -> T_co: ...
+        @overload
+        def __call__(self, *more: Any, **options: Any) -> T_co: ...  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
+
+    # A function of the arguments of a call. The first ones let pyright in strict mode know a lambda's parameters.
+    OfArguments: TypeAlias = (
+        Callable[[], T_co]
+        | Callable[[Any], T_co]
+        | Callable[[Any, Any], T_co]
+        | Callable[[Any, Any, Any], T_co]
+        | _Other[T_co]
+    )
 
 
 @overload
@@ -33,8 +59,8 @@ def track_task(function: F, /) -> F: ...
 def track_task(
     *,
     agent_id: str | None = None,
-    id: str | Callable[..., str] | None = None,
-    input: str | Callable[..., object] | None = None,
+    id: str | OfArguments[str] | None = None,
+    input: str | OfArguments[object] | None = None,
     wait: float | None = None,
     capture_input: bool | None = None,
     capture_result: bool | None = None,
@@ -45,8 +71,8 @@ def track_task(  # every option is a keyword of its own
     /,
     *,
     agent_id: str | None = None,
-    id: str | Callable[..., str] | None = None,  # noqa: A002  # the platform's word
-    input: str | Callable[..., object] | None = None,  # noqa: A002  # the same
+    id: str | OfArguments[str] | None = None,  # noqa: A002  # the platform's word
+    input: str | OfArguments[object] | None = None,  # noqa: A002  # the same
     wait: float | None = None,
     capture_input: bool | None = None,
     capture_result: bool | None = None,
@@ -88,8 +114,8 @@ def track_task(  # every option is a keyword of its own
 def tracked_task(  # every option is a keyword of its own
     *,
     agent_id: str | None = None,
-    id: str | Callable[..., str] | None = None,  # noqa: A002
-    input: object = None,  # noqa: A002
+    id: str | OfArguments[str] | None = None,  # noqa: A002
+    input: object | OfArguments[object] = None,  # noqa: A002
     wait: float | None = None,
     capture_input: bool | None = None,
     capture_result: bool | None = None,
@@ -227,7 +253,7 @@ _NOT_TRACKED: TrackedTask = _NotTracked(Options(None, None, None, None, None, No
 def _track(options: Options, function: Any) -> Any:
     options.check_for_function()
     target = function_of("track_task", function)
-    calls = _Calls(function, target)
+    calls = _Calls(target)
     named = what_runs(function)
     name = ".".join(part for part in (getattr(named, n, None) for n in ("__module__", "__qualname__")) if part) or None
 
@@ -239,7 +265,7 @@ def _track(options: Options, function: Any) -> Any:
 
 def _track_tool(name: str | None, function: Any) -> Any:
     target = function_of("track_tool", function)
-    calls = _Calls(function, target)
+    calls = _Calls(target)
     called = name or str(getattr(what_runs(function), "__name__", type(target).__name__))
 
     def begin(instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scope:
@@ -254,17 +280,16 @@ def _track_tool(name: str | None, function: Any) -> Any:
 class _Calls:
     """Tells the receiver from the arguments in the calls of one function."""
 
-    def __init__(self, function: Any, target: Any) -> None:
+    def __init__(self, target: Any) -> None:
         self._name = str(getattr(target, "__name__", ""))
         self._parameters = Parameters(target)
         # Else there is no receiver among the parameters: it is bound already, or never will be.
         kind: Any = type(target)
         self._may_be_bound = hasattr(kind, "__get__") and getattr(target, "__self__", None) is None
-        self._is_static = isinstance(function, staticmethod)
 
     def call(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """One call, as wrapt hands it over."""
-        if not self._may_be_bound or self._is_static:
+        if not self._may_be_bound:
             return Call(self._parameters, is_bound=False, args=args, kwargs=kwargs)
         if instance is None and is_class_method(self._name, args):
             return Call(self._parameters, is_bound=True, args=args[1:], kwargs=kwargs)

@@ -31,6 +31,9 @@ def wrapped(function: Any, begin: Begin, again: Callable[[Any], Any]) -> Any:
         begin: Opens the scope of one call.
         again: Makes of *function* what is made here: for copies, and for pickles of what has no name to be found by.
     """
+    if isinstance(function, (staticmethod, classmethod)):
+        # The order of the two is of no account: the descriptor stays the outer one.
+        return type(function)(wrapped(function.__func__, begin, again))
     around = driver(what_runs(function), begin)
     if hasattr(type(function), "__get__"):  # pyright: ignore[reportUnknownArgumentType]
         outer: Any = _Function(function, around)
@@ -93,6 +96,22 @@ else:
 class _Bound(_BoundFunctionWrapper):
     """A wrapped method, bound: it is pickled and copied as the method itself is."""
 
+    def __init__(self, wrapped: Any, instance: Any, *rest: Any) -> None:
+        if not rest:
+            # As types.MethodType is called, by WeakMethod for one: with the __func__ of another one, and a receiver.
+            bound = wrapped.__get__(instance, type(instance))
+            wrapped = bound.__wrapped__
+            rest = tuple(getattr(bound, f"_self_{name}") for name in ("wrapper", "enabled", "binding", "parent"))
+        super().__init__(wrapped, instance, *rest)  # type: ignore[call-arg]  # of wrapt's bound ones
+
+    @property
+    def __func__(self) -> Any:
+        _ = self.__wrapped__.__self__  # type: ignore[attr-defined]  # AttributeError, where it is bound to nothing
+        return self._self_parent
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
     def __copy__(self) -> Any:
         return self
 
@@ -107,16 +126,37 @@ class _Bound(_BoundFunctionWrapper):
         return _named, (self.__module__, self.__qualname__)
 
 
-class _Function(_FunctionWrapper):
-    """A wrapped function. Like any function, it is its own copy, and is pickled by reference."""
+class _Copied:
+    """What is its own copy, like any function, is so when it is wrapped; of anything else there are wrapped copies."""
+
+    __slots__ = ()
+
+    def __repr__(self: Any) -> str:
+        return repr(self.__wrapped__)
+
+    def __copy__(self: Any) -> Any:
+        return self._of(copy.copy(self.__wrapped__))
+
+    def __deepcopy__(self: Any, memo: dict[int, Any]) -> Any:
+        return self._of(copy.deepcopy(self.__wrapped__, memo))
+
+    def _of(self: Any, copied: Any) -> Any:
+        return self if copied is self.__wrapped__ else self._self_again(copied)
+
+
+class _Function(_Copied, _FunctionWrapper):
+    """A wrapped function, or anything else that is bound as an attribute of a class. It is pickled by reference."""
 
     __bound_function_wrapper__ = _Bound
+    _self_through = None, None  # The class, and what was given. No annotation, as below.
 
-    def __copy__(self) -> Any:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return self
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is not None:
+            return super().__get__(instance, owner)
+        # Through one class it is the same object each time.
+        if self._self_through[0] is not owner:
+            self._self_through = owner, super().__get__(None, owner)  # type: ignore[assignment]
+        return self._self_through[1]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         try:
@@ -128,17 +168,12 @@ class _Function(_FunctionWrapper):
         return self._self_again, (self.__wrapped__,)
 
 
-class _Object(_CallableObjectProxy):
-    """A wrapped object that can be called. A copy of it is a wrapped copy."""
+class _Object(_Copied, _CallableObjectProxy):
+    """A wrapped object that can be called."""
 
-    # Read by the interpreter at each call, and by whoever asks what kind of function it is.
-    __call__: Any = property(operator.attrgetter("_self_call"))
-
-    def __copy__(self) -> Any:
-        return self._self_again(copy.copy(self.__wrapped__))
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return self._self_again(copy.deepcopy(self.__wrapped__, memo))
+    # Read by the interpreter at each call, and by whoever asks what kind of function it is. It has no annotation, which
+    # would be taken for one of the object's own.
+    __call__ = property(operator.attrgetter("_self_call"))  # pyright: ignore[reportAssignmentType]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self._self_again, (self.__wrapped__,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import random
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -237,3 +239,9 @@ def test_configure_wins_over_the_environments_switch(monkeypatch: pytest.MonkeyP
     configure(enabled=True)
     track_task(lambda: None)()
     assert len(recorded()) == 1
+
+
+def test_a_run_is_its_own_copy_and_none_where_it_is_unpickled() -> None:
+    with tracked_task(agent_id="agent-1") as run:
+        assert copy.copy(run) is copy.deepcopy([run])[0] is run
+        assert not pickle.loads(pickle.dumps(run))

@@ -7,9 +7,19 @@ Each public call as a user writes it, for type checkers; nothing here is run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+import functools
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Sequence,
+)
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from typing_extensions import assert_type
 
@@ -143,6 +153,177 @@ async def methods(agent: Agent) -> None:
     assert_type(agent.answer, str)
     assert_type(agent.search("why?"), Sequence[str])
     assert_type(agent.block("1"), float)
+
+
+# --- callables of every kind ---
+
+
+@track_task
+def generator(question: str) -> Generator[str, int, bytes]:
+    sent = yield question
+    return bytes(sent)
+
+
+@track_task(agent_id="agent-1")
+async def async_generator(question: str) -> AsyncGenerator[str, int]:
+    sent = yield question
+    print(sent)
+
+
+@track_tool
+def generator_tool(query: str) -> Generator[str, None, None]:
+    yield query
+
+
+@tracked_task(agent_id="agent-1")
+async def async_generator_block(question: str) -> AsyncGenerator[str, None]:
+    yield question
+
+
+class Called:
+    name = "called"
+
+    def __call__(self, question: str) -> int:
+        return len(question)
+
+
+class CalledLater:
+    async def __call__(self, question: str) -> int:
+        return len(question)
+
+
+@overload
+def overloaded(value: int) -> int: ...
+@overload
+def overloaded(value: str) -> str: ...
+@track_task
+def overloaded(value: int | str) -> int | str:
+    return value
+
+
+class Orders:
+    """The decorator above and below the others."""
+
+    @track_task
+    @classmethod
+    def class_bare(cls, question: str) -> int:
+        return len(question)
+
+    @track_task(agent_id="agent-1")
+    @classmethod
+    async def class_called(cls, question: str) -> int:
+        return len(question)
+
+    @tracked_task()
+    @classmethod
+    def class_block(cls, question: str) -> Generator[str, None, None]:
+        yield question
+
+    @track_tool
+    @classmethod
+    def class_tool(cls, query: str) -> int:
+        return len(query)
+
+    @classmethod
+    @track_tool(name="tool")
+    async def class_below(cls, query: str) -> AsyncGenerator[str, None]:
+        yield query
+
+    @track_task(agent_id="agent-1")
+    @staticmethod
+    def static_called(question: str) -> int:
+        return len(question)
+
+    @track_tool(name="tool")
+    @staticmethod
+    async def static_tool(query: str) -> int:
+        return len(query)
+
+    @staticmethod
+    @tracked_task()
+    def static_below(question: str) -> Generator[str, None, None]:
+        yield question
+
+
+async def kinds(run: Run) -> None:
+    assert_type(generator("why?"), Generator[str, int, bytes])
+    assert_type(async_generator("why?"), AsyncGenerator[str, int])
+    assert_type(generator_tool("why?"), Generator[str, None, None])
+    assert_type([item async for item in async_generator_block("why?")], list[str])
+    partial = functools.partial(bare, "why?")
+    assert_type(track_task(partial), functools.partial[list[str]])
+    assert_type(track_tool(name="tool")(partial)(), list[str])
+    assert_type(track_task(Called()), Called)
+    assert_type(track_task(agent_id="agent-1")(Called())("why?"), int)
+    assert_type(track_tool(Called()).name, str)
+    assert_type(await tracked_task()(CalledLater())("why?"), int)
+    assert_type(overloaded(1), int)
+    assert_type(overloaded("1"), str)
+    assert_type(track_tool(overloaded)("1"), str)
+    assert_type(track_task(agent_id="agent-1")(overloaded)(1), int)
+    assert_type(track_task(len)("why?"), int)
+    of_lambda: Callable[[int], int] = track_task(agent_id="agent-1")(lambda number: number)
+    tool_of_lambda: Callable[[int], int] = track_tool(lambda number: number)
+    assert_type(of_lambda(1) + tool_of_lambda(1), int)
+    assert_type(Orders.class_bare("why?"), int)
+    assert_type(await Orders().class_called("why?"), int)
+    assert_type(Orders.class_block("why?"), Generator[str, None, None])
+    assert_type(Orders.class_tool("why?"), int)
+    assert_type(Orders.class_below("why?"), AsyncGenerator[str, None])
+    assert_type(Orders.static_called("why?"), int)
+    assert_type(await Orders().static_tool("why?"), int)
+    assert_type(Orders().static_below("why?"), Generator[str, None, None])
+
+    assert_type(run.bind(bare)("why?"), list[str])
+    assert_type(await run.bind(asynchronous)("why?"), dict[str, int])
+    assert_type(run.bind(generator)("why?"), Generator[str, int, bytes])
+    assert_type(run.bind(async_generator)("why?"), AsyncGenerator[str, int])
+    assert_type(run.bind(partial), functools.partial[list[str]])
+    assert_type(run.bind(Called())("why?"), int)
+    assert_type(run.bind(overloaded)("1"), str)
+    assert_type(run.bind(Agent().method)("why?"), str)
+    assert_type(run.bind(Agent.class_above)("why?"), Agent)
+    bound_lambda: Callable[[int], int] = run.bind(lambda number: number)
+    print(bound_lambda)
+
+
+# --- functions of the arguments ---
+
+
+@track_task(id=lambda question: f"run-{question}", input=lambda question: {"asked": question})
+def with_lambdas(question: str) -> str:
+    return question
+
+
+@tracked_task(id=lambda question, depth: f"{question}-{depth}", input=lambda question, depth: [question, depth])
+async def with_more_lambdas(question: str, depth: int) -> str:
+    return question * depth
+
+
+@track_task(id=lambda: "run-1", input=lambda first, second, third: (first, second, third))
+def with_most_lambdas(first: str, second: str, third: str) -> str:
+    return first + second + third
+
+
+def by_keyword(question: str, *more: str, depth: int, **options: object) -> str:
+    return f"{question} {more} {depth} {options}"
+
+
+@track_task(id=by_keyword, input=functools.partial(by_keyword, depth=1))
+def with_functions(question: str, *, depth: int) -> str:
+    return question * depth
+
+
+assert_type(with_lambdas("why?"), str)
+assert_type(with_most_lambdas("a", "b", "c"), str)
+assert_type(with_functions("why?", depth=1), str)
+
+
+def truth(run: Run) -> None:
+    if current_run():
+        print("here")
+    if not run or not current_run():
+        print("nowhere")
 
 
 # --- tracked_task ---

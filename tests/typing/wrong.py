@@ -8,6 +8,9 @@ Each line says so itself: an ignored error that is none is an error to mypy (``w
 
 from __future__ import annotations
 
+import functools
+from collections.abc import AsyncGenerator, Generator  # noqa: TC003  # as users write it
+
 from xpander_track import Run, Tokens, configure, flush, record_tool, track_task, track_tool, tracked_task
 
 
@@ -52,6 +55,33 @@ class Agent:
         return question
 
 
+class Orders:
+    @track_task
+    @classmethod
+    def class_bare(cls, question: str) -> int:
+        return len(question)
+
+    @track_task(agent_id="agent-1")
+    @staticmethod
+    def static_called(question: str) -> int:
+        return len(question)
+
+
+@track_task
+def generator(question: str) -> Generator[str, int, None]:
+    yield question
+
+
+@track_task(agent_id="agent-1")
+async def async_generator(question: str) -> AsyncGenerator[str, int]:
+    yield question
+
+
+class Called:
+    def __call__(self, question: str) -> int:
+        return len(question)
+
+
 # Calls of what is decorated.
 bare()  # type: ignore[call-arg]
 bare(7)  # type: ignore[arg-type]
@@ -65,12 +95,20 @@ Agent().method()  # type: ignore[call-arg]
 Agent().method(7)  # type: ignore[arg-type]
 Agent.class_method(7)  # type: ignore[arg-type]
 Agent.static_method("why?", 7)  # type: ignore[call-arg]
+Orders.class_bare(7)  # type: ignore[arg-type]
+Orders.static_called()  # type: ignore[call-arg]
+generator(7)  # type: ignore[arg-type]
+generator("why?").send("text")  # type: ignore[arg-type]
+async_generator()  # type: ignore[call-arg]
+track_task(Called())(7)  # type: ignore[arg-type]
+track_task(functools.partial(bare, "why?"))(depth="1")  # type: ignore[arg-type]
 
 
 async def awaiting() -> None:
     await called(7)  # type: ignore[arg-type]
     text: str = called("why?")  # type: ignore[assignment]
     other: int = await called("why?")  # type: ignore[assignment]
+    await async_generator("why?").asend("text")  # type: ignore[arg-type]
     print(text, other)
 
 
@@ -80,6 +118,10 @@ track_task(agent_id=7)  # type: ignore[call-overload]
 track_task(agentid="agent-1")  # type: ignore[call-overload]
 track_task(wait="2")  # type: ignore[call-overload]
 track_task(input={"a": 1})  # type: ignore[call-overload]
+track_task(id=lambda question: 7)  # type: ignore[arg-type]
+track_task(id=len)  # type: ignore[arg-type]
+track_task(7)  # type: ignore[call-overload]
+track_tool(7)  # type: ignore[call-overload]
 tracked_task("agent-1")  # type: ignore[call-arg]
 tracked_task(agent_id=7)  # type: ignore[arg-type]
 tracked_task(agentid="agent-1")  # type: ignore[call-arg]
@@ -106,6 +148,9 @@ def recording(run: Run) -> None:
     run.fail(ValueError("no"))  # type: ignore[arg-type]
     run.fail()  # type: ignore[call-arg]
     run.tool(7)  # type: ignore[arg-type]
+    run.bind(7)  # type: ignore[type-var]
+    run.bind(bare)(7)  # type: ignore[arg-type]
+    run.bind()  # type: ignore[call-arg]
     run.reported("5")  # type: ignore[arg-type]
     run.result = "42"  # type: ignore[misc]
     run.unknown()  # type: ignore[attr-defined]
