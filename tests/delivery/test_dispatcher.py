@@ -452,6 +452,20 @@ def test_error_of_ours_while_reading_the_journal_loses_nothing(
     eventually(lambda: set(place.ids) == numbered(5), 5.0)
 
 
+def test_lines_that_could_not_be_taken_apart_stay_in_the_journal_of_who_leaves(
+    dispatcher: Dispatcher, place: Place, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    """As in a child that was forked in the middle of an import: whatever it does fails, until its end."""
+
+    def failing(*_: Any) -> Any:
+        raise ImportError("half of a module")
+
+    monkeypatch.setattr(module, "entries", failing)
+    dispatcher.post(make_report("run-1"), [place])
+    assert leave(dispatcher, 0.2).pending == 1
+    assert b'"run-1"' in b"".join(journal.read_bytes() for journal in journals(home))
+
+
 @pytest.mark.parametrize(
     ("text", "result"),
     [

@@ -170,7 +170,9 @@ class Dispatcher:
         self._collect()
         for lane in self._lanes.values():
             lane.hurry()
-        while self._unrecorded or not all(lane.is_idle or (give_up and lane.is_stuck) for lane in self._lanes.values()):
+        while (self._taken or self._unrecorded) or not all(
+            lane.is_idle or (give_up and lane.is_stuck) for lane in self._lanes.values()
+        ):
             self.changed.clear()
             left = until - time.monotonic()
             if left <= 0:
@@ -186,13 +188,14 @@ class Dispatcher:
         except sqlite3.Error as error:
             trouble("count the runs that wait", error)
             return self.estimate()
-        return Flushed(self.delivered, pending + len(self._unrecorded), self.rejected, self.dropped)
+        return Flushed(self.delivered, pending + len(self._taken) + len(self._unrecorded), self.rejected, self.dropped)
 
     async def leave(self, timeout: float) -> Flushed:
         """The process is about to end: deliver what can be delivered, leave nothing behind that is finished."""
         flushed = await self.drain(timeout, give_up=True)
         with quietly("tidy up the journal"):
-            if self.queue is not None and not self._unrecorded and self.queue.is_finished(self.journal.owner):
+            is_recorded = not self._taken and not self._unrecorded
+            if self.queue is not None and is_recorded and self.queue.is_finished(self.journal.owner):
                 self.journal.forget()
                 self.journal.close()
         return flushed

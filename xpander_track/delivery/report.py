@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -73,9 +72,9 @@ class Report:
         Raises:
             ValueError: It is not one of ours.
         """
-        return _adapter().validate_json(text)
+        return _ADAPTER.validate_json(text)
 
 
-@functools.cache
-def _adapter() -> TypeAdapter[Report]:
-    return TypeAdapter(Report)
+# Made at the import: where a thread of ours makes it, imports of pydantic's own are under way, and a child that is
+# forked meanwhile would have half of a module for good.
+_ADAPTER = TypeAdapter(Report)
