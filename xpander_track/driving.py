@@ -272,7 +272,8 @@ async def _drive_async_generator(  # the protocol, in one piece
 
 def _is_left_behind() -> bool:
     """Whether the loop closes a generator that was left: what cancels that, as the end of a loop does, is no news."""
-    task = asyncio.current_task()
+    loop = asyncio._get_running_loop()  # noqa: SLF001  # the documented way that does not raise where there is none
+    task = None if loop is None else asyncio.current_task(loop)
     return task is not None and type(task.get_coro()).__name__ == "async_generator_athrow"
 
 

@@ -407,6 +407,7 @@ class Run:
             if self._chunks is None:
                 self._chunks = Chunks()
             self._chunks.take(item)
+            self._chunks.read()  # At once: the items are not ours to keep.
         if self._is_open and self._keeps_result and self._result is _UNSET:
             if self._items is None:
                 self._items = Items(self.capture)
