@@ -160,7 +160,9 @@ sys.stdin.readline()
 def test_ctrl_c_ends_a_waiting_call(server: PlatformServer, run_python: RunPython) -> None:
     server.answers([Answer(delay=60)])
     code = """
+import signal
 from xpander_track.platform import Task
+signal.signal(signal.SIGINT, signal.default_int_handler)  # Who was started in the background ignores it.
 try:
     Task.report_external_task(agent_id="agent-1")
 except KeyboardInterrupt:
