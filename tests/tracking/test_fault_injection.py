@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import inspect
 import sys
 import threading
 import types
@@ -227,12 +228,19 @@ def failing(
         finally:
             sys.setprofile(None)
         return
-    scope: dict[str, Any] = {"error": error}
+    scope: dict[str, Any] = {}
     cells = "".join(f"    c{number} = None\n" for number in range(len(step.co_freevars)))
     uses = "".join(f"        c{number}\n" for number in range(len(step.co_freevars)))
-    # The body takes the place of any function's: whatever its arguments are, globals are those of that function.
-    exec(f"def outer():\n{cells}    def broken(*a, **k):\n{uses}        raise __import__('builtins').{error.__name__}"
-         f"('a bug of ours')\n    return broken", scope)  # fmt: skip
+    # Of the same kind as what it takes the place of: only that kind of body may.
+    awaits = step.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)
+    yields = step.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR)
+    # Whatever its arguments are; its globals are those of that function.
+    exec(
+        f"def outer():\n{cells}    {'async ' if awaits else ''}def broken(*a, **k):\n{uses}"
+        f"        raise __import__('builtins').{error.__name__}('a bug of ours')\n"
+        f"{'        yield' if yields else ''}\n    return broken",
+        scope,
+    )
     broken = scope["outer"]().__code__
     try:
         for function in functions:

@@ -544,6 +544,8 @@ def test_every_call_of_500_runs_lands_on_its_own(busy_threads: None, recorded: R
 
 def test_nothing_is_left_when_the_runs_have_ended() -> None:
     gone: list[weakref.ref[Run]] = []
+    gc.collect()
+    before = len(current._tasks)  # What a failed test has left, whose frames are kept.
 
     async def main() -> None:
         async with tracked_task() as run:
@@ -559,7 +561,8 @@ def test_nothing_is_left_when_the_runs_have_ended() -> None:
     del run
     gc.collect()
     assert [reference() for reference in gone] == [None] * 3
-    assert (len(current._tasks), [thread for thread in current._threads if thread.is_alive()]) == (0, [])
+    assert len(current._tasks) <= before
+    assert [thread for thread in current._threads if thread.is_alive()] == []
 
 
 def test_a_worker_that_lives_on_does_not_keep_the_run() -> None:
