@@ -45,7 +45,7 @@ _MAX_PLAIN_INT = 10**12
 # What a number, a key or a bracket takes from the budget of characters.
 _NODE_COST = 8
 # There may be one value for so many characters of the budget: they take about the same time.
-_CHARS_PER_NODE = 100
+_CHARS_PER_NODE = 150
 _MIN_NODES = 100
 # A model with more parts than this is walked field by field, within the budget, rather than dumped whole: its parts
 # are counted first, which takes some 10 ms for as many.
@@ -123,7 +123,9 @@ class _Walk:
         if value is None or kind is bool or (kind is int and -_MAX_PLAIN_INT < value < _MAX_PLAIN_INT):
             return value  # type: ignore[no-any-return]  # `is` does not narrow
         try:
-            return self.parted(value, kind) if _has_parts(kind) else self.scalar(value, kind)
+            # The two that there are most of, first.
+            has_parts = kind is dict or kind is list or _has_parts(kind)
+            return self.parted(value, kind) if has_parts else self.scalar(value, kind)
         except KeyboardInterrupt:
             raise
         except BaseException:  # noqa: BLE001  # User code (a property, an iterator) may raise anything.
@@ -191,6 +193,8 @@ class _Walk:
             return f"<{kind_name(kind)}, nested deeper than {MAX_DEPTH} levels>"
         self.inside.add(id(value))
         try:
+            if kind is list:
+                return self.array(value, kind)
             if issubclass(kind, BaseModel):
                 return self.model(value)
             if issubclass(kind, tuple) and hasattr(kind, "_fields"):
@@ -223,7 +227,7 @@ class _Walk:
     def array(self, value: Any, kind: type[Any]) -> Json:
         """An array; where the budget ends, its last item says how many were left out."""
         # The built-in type's own way to read it: a subclass may have another one, without an end.
-        own = next(base for base in _ARRAYS if issubclass(kind, base))
+        own = list if kind is list else next(base for base in _ARRAYS if issubclass(kind, base))
         length: int = own.__len__(value)
         most = self.most(length)
         # Lists and tuples in one step, since another thread may be changing them.

@@ -124,7 +124,7 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
         capture_input: Whether arguments are kept. Default True.
         capture_result: Whether returned values are kept. Default True.
         max_chars: About how many characters are kept of one input, result or tool argument, and ten times as many of
-            a raw response; the rest is cut and marked. One item or member is kept for every hundred, so that a huge
+            a raw response; the rest is cut and marked. One item or member is kept for every 150, so that a huge
             container takes no more time than a long text. Default 500,000.
         redact: Your own function of a captured text, giving what is kept of it; called for each text inside of a value.
             If it raises, the text is dropped, which is said in its place. Secrets that can be told by their name or
