@@ -79,6 +79,13 @@ threading.Thread(target=work).start()
     assert ("Traceback" in process.errors, set(server.tasks)) == (False, numbered(20) | next_ids())
 
 
+def test_names_are_looked_up_also_where_no_thread_can_be_started(python: Python, server: PlatformServer) -> None:
+    """As at the interpreter's exit from Python 3.12 on: there a short script makes its first connection."""
+    code = "loop.get(); no_more_threads(); run(0); say(flush(20).delivered)"
+    process = python(code, server=server, XPANDER_BASE_URL=f"http://localhost:{server.port}").wait()
+    assert (process.lines, process.errors) == (["1"], "")
+
+
 def test_daemon_threads_lose_nothing_that_has_returned(
     python: Python, server: PlatformServer, restart: Restart
 ) -> None:

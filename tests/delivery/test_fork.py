@@ -335,10 +335,10 @@ sys.meta_path.insert(0, Slow())
 run(0)
 loading.wait()
 if os.fork() == 0:
-    signal.alarm(5)
+    signal.alarm(40)
     import httpx
     run(1)
-    say("child", httpx.Client.__name__, flush(5).delivered)
+    say("child", httpx.Client.__name__, flush(20).delivered)
     os._exit(0)
 say(os.wait()[1])
 say("parent", flush().delivered)

@@ -119,7 +119,10 @@ class _Loop(asyncio.SelectorEventLoop):
                 found, error = [], failure
             self.call_soon_threadsafe(settle, found, error)
 
-        threading.Thread(target=look_up, name="xpander-track-dns", daemon=True).start()
+        try:
+            threading.Thread(target=look_up, name="xpander-track-dns", daemon=True).start()
+        except RuntimeError:  # At the interpreter's exit (Python 3.12), or there are no more: then it holds us up.
+            look_up()
         return await future
 
 
