@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import time
@@ -49,7 +48,7 @@ def examine(store: Store, folder: Path) -> list[Finding]:
             if configuration is None
             else _platform(configuration)
         )
-    agent_id = settings.current().agent_id or os.environ.get("XPANDER_AGENT_ID")
+    agent_id = settings.current().default_agent_id()
     findings.append(Finding("agent", agent_id or "none: runs must name theirs"))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     findings.append(Finding("home", f"{folder} ({size / 1e6:.1f} MB)"))

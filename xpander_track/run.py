@@ -16,7 +16,7 @@ from .current import innermost_run
 from .delivery import Receipt, outbox
 from .delivery.report import SUCCESSES, Ending, Report, Stage
 from .delivery.routing import destinations
-from .describe import describe_error, well_formed
+from .describe import describe_error, isinstance_of, well_formed
 from .llm_stream import followed
 from .plain import dumps
 from .platform import Tokens
@@ -403,12 +403,14 @@ class Run:
 
     def add_item(self, item: object) -> None:
         """The body, a generator's, has given *item*."""
-        if not isinstance(item, (str, bytes)):
+        if not self._is_open:
+            return
+        if not isinstance_of(item, (str, bytes)):
             if self._chunks is None:
                 self._chunks = Chunks()
             self._chunks.take(item)
-            self._chunks.read()  # At once: the items are not ours to keep.
-        if self._is_open and self._keeps_result and self._result is _UNSET:
+            self._chunks.read_quietly()  # At once: the items are not ours to keep.
+        if self._keeps_result and self._result is _UNSET:
             if self._items is None:
                 self._items = Items(self.capture)
             self._items.add(item)
@@ -481,12 +483,8 @@ class Run:
         )
 
     def _agent(self, given: str | None, configuration: Configuration | None) -> str | None:
-        agent_id = (
-            given
-            or (configuration.agent_id if configuration is not None else None)
-            or self._settings.agent_id
-            or os.environ.get("XPANDER_AGENT_ID")
-        )
+        own = configuration.agent_id if configuration is not None else None
+        agent_id = given or own or self._settings.default_agent_id()
         if not agent_id:
             say_once(
                 "no agent id",

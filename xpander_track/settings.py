@@ -67,6 +67,10 @@ class Settings:
         """How much is kept at home."""
         return Limits(self.keep_days, self.keep_runs, self.keep_bytes)
 
+    def default_agent_id(self) -> str | None:
+        """The agent of runs that name none."""
+        return self.agent_id or os.environ.get("XPANDER_AGENT_ID")
+
     def is_enabled(self) -> bool:
         """Whether runs are recorded at all."""
         if self.enabled is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from xpander_track import configure, current_run, track_task, track_tool, tracked_task
+from xpander_track.run import NO_RUN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -529,3 +530,16 @@ def test_nothing_is_warned_of_when_warnings_are_errors() -> None:
         async_words("a")
         words("a")
         gc.collect()
+
+
+def test_what_a_stream_gives_is_not_kept_where_nothing_is_tracked() -> None:
+    """It would be for good: there is one run that is none."""
+    configure(enabled=False)
+
+    @track_task
+    def events() -> Generator[dict[str, Any], None, None]:
+        yield {"id": "r1", "object": "chat.completion", "choices": [], "usage": {"prompt_tokens": 3}}
+
+    assert len(list(events())) == 1
+    assert NO_RUN._chunks is None
+    assert NO_RUN._items is None
