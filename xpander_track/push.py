@@ -77,10 +77,11 @@ def push(store: Store, *, agent_id: str | None, include_local: bool, timeout: fl
             # What another living process has recorded is that one's to deliver: nobody here waits for it.
             if not store.count_waiting(owner, destination.key) or time.monotonic() >= until:
                 break
-    reasons = [found.reason for found in store.deliveries() if found.destination == destination.key]
+    deliveries = store.deliveries()
+    reasons = [found.reason for found in deliveries if found.destination == destination.key]
     elsewhere = sum(
         found.count
-        for found in store.deliveries()
+        for found in deliveries
         if found.state == "pending" and found.destination not in {destination.key, EMBEDDED}
     )
     return Pushed(

@@ -202,16 +202,15 @@ def _folded(readings: Iterable[Reading | None]) -> Fold:
 def _usage(counts: Counts | None, tools: Sequence[str], text: str, response_id: str | None) -> Usage:
     if counts is None:
         return Usage(tools=tuple(tools), text=text, response_id=response_id)
-    prompt, completion, cache_read, cache_write, beside_prompt, beside_completion, cache_in_prompt = counts
     return Usage(
-        prompt if beside_prompt is None else (prompt or 0) + beside_prompt,
-        completion if beside_completion is None else (completion or 0) + beside_completion,
-        cache_read,
-        cache_write,
+        counts.prompt_tokens,
+        counts.completion_tokens,
+        counts.cache_read,
+        counts.cache_write,
         tuple(tools),
         text,
         response_id,
-        cache_in_prompt,
+        counts.cache_in_prompt,
     )
 
 
