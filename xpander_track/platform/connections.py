@@ -105,7 +105,8 @@ class _Pool:
     def make(self) -> httpx.AsyncClient:
         httpx = http_library()
         if self.trust is None:
-            self.trust = httpx.create_ssl_context()  # Once: it reads all certificates, tens of milliseconds.
+            with _importing:
+                self.trust = httpx.create_ssl_context()  # Once: it reads all certificates, tens of milliseconds.
         # One account's cookies are nothing to another's.
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         # The deadline of the whole request rules; a proxy and trusted certificates come from the environment.
@@ -123,7 +124,7 @@ _HTTP = "httpx"
 _LOADED_LATER = ("httpcore", "h11", "certifi", "anyio", "anyio._backends._asyncio", "encodings.idna")
 _loaded: dict[str, Any] = {}
 # Taken before a fork: a child that is forked in the middle of an import would inherit half of a module, and its lock,
-# which nobody frees.
+# which nobody frees; in the middle of reading the certificates, a lock of OpenSSL's.
 _importing = threading.RLock()
 
 
