@@ -50,7 +50,7 @@ def examine(store: Store, folder: Path) -> list[Finding]:
         )
     agent_id = settings.current().default_agent_id()
     findings.append(Finding("agent", agent_id or "none: runs must name theirs"))
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = sum(_size(path) for path in folder.rglob("*"))
     findings.append(Finding("home", f"{folder} ({size / 1e6:.1f} MB)"))
     return [*findings, *map(_delivery, store.deliveries())]
 
@@ -86,6 +86,13 @@ def _delivery(found: Deliveries) -> Finding:
     where = "recorded here" if found.destination == EMBEDDED else found.destination
     why = f" ({found.reason})" if found.reason and found.state != "delivered" else ""
     return Finding(found.state, f"{found.count} runs, {where}{why}", is_well=found.state != "rejected")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:  # A living process has tidied up meanwhile.
+        return 0
 
 
 def _masked(key: str) -> str:

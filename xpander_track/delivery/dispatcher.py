@@ -171,7 +171,8 @@ class Dispatcher:
         for lane in self._lanes.values():
             lane.hurry()
         while (self._taken or self._unrecorded) or not all(
-            lane.is_idle or (give_up and lane.is_stuck) for lane in self._lanes.values()
+            (lane.is_idle and (give_up or lane.is_written)) or (give_up and lane.is_stuck)
+            for lane in self._lanes.values()
         ):
             self.changed.clear()
             left = until - time.monotonic()

@@ -76,6 +76,11 @@ class Lane:
         return self._is_empty and not self._in_flight
 
     @property
+    def is_written(self) -> bool:
+        """What came of its deliveries is written down."""
+        return not self._outcomes
+
+    @property
     def is_stuck(self) -> bool:
         """Nothing is under way, and nothing will be for a while."""
         return not self._in_flight and self._pause_left() > 0
