@@ -26,20 +26,14 @@ def bound(run: Run, function: Any) -> Any:
     return wrapped(function, begin, functools.partial(bound, run))
 
 
-class _Stay(Scope):
+class _Stay(Entry, Scope):
     """Makes a run current where it would not be."""
 
-    __slots__ = ("_entry", "_run")
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    __slots__ = ()
 
     def enter(self) -> None:
         inheritance.ensure()
-        self._entry = Entry(self._run)
-
-    def leave(self) -> None:
-        self._entry.leave()
+        super().enter()
 
     def end(self, error: BaseException | None, returned: object = None) -> None:  # noqa: ARG002  # nothing is recorded
         self.leave()

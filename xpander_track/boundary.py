@@ -73,9 +73,7 @@ def guarded(step: str, instead: Callable[..., Any] | None = None) -> Callable[[C
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         def failed(error: Exception, args: Any, kwargs: Any) -> Any:
-            if getattr(error, "is_misuse", False):
-                raise error
-            caught(step, error)
+            caught_unless_misuse(step, error)
             return None if instead is None else instead(*args, **kwargs)
 
         @functools.wraps(function)
@@ -102,6 +100,13 @@ def caught(step: str, error: BaseException) -> None:
     if reraise:
         raise error
     trouble(step, error)
+
+
+def caught_unless_misuse(step: str, error: Exception) -> None:
+    """What ``guarded`` does with an error, for a function where one more call around it would count."""
+    if getattr(error, "is_misuse", False):
+        raise error
+    caught(step, error)
 
 
 def misuse(error: E) -> E:

@@ -9,6 +9,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from .describe import well_formed
 from .plain import MARGIN, Json, dumps, plain, plain_text
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from .redaction import Redaction
 
+_MAX_NAMES = 1_000
 # How much more of a raw response is kept than of other values.
 _RAW = 10
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -30,11 +32,21 @@ class Capture:
         redaction: Takes secrets out.
     """
 
-    __slots__ = ("max_chars", "redaction")
+    __slots__ = ("_names", "max_chars", "redaction")
 
     def __init__(self, max_chars: int, redaction: Redaction) -> None:
         self.max_chars = max_chars
         self.redaction = redaction
+        self._names: dict[str, str] = {}
+
+    def name(self, name: str) -> str:
+        """The name of a tool: well-formed, and without secrets."""
+        kept = self._names.get(name)  # They come again and again.
+        if kept is None:
+            kept = self.redaction.text(well_formed(name))
+            if len(self._names) < _MAX_NAMES:
+                self._names[name] = kept
+        return kept
 
     def data(self, value: object) -> Json:
         """*value* as JSON data."""
@@ -108,6 +120,11 @@ class Items:
         self._items.append(data)
         self._left -= len(dumps(data)) + 1
 
+    def text(self) -> str:
+        """What was given so far, as text."""
+        data = self.data()
+        return data if isinstance(data, str) else dumps(data)
+
     def data(self) -> Json:
         """What was given so far."""
         if self._chunks is not None:
@@ -130,8 +147,8 @@ class Parameters:
     """
 
     __slots__ = (
-        "_defaults", "_given", "_given_by_name", "_keywords", "_more_keywords", "_more_positional", "_names",
-        "_positional",
+        "_defaults", "_given", "_given_by_name", "_keywords", "_more_keywords", "_more_positional", "_positional",
+        "names",
     )  # fmt: skip
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -156,7 +173,7 @@ class Parameters:
     def _read(self, parameters: list[inspect.Parameter]) -> None:
         kinds = {parameter.kind: parameter.name for parameter in parameters}
         self._positional = [parameter.name for parameter in parameters if parameter.kind in _POSITIONAL]
-        self._names = [parameter.name for parameter in parameters]
+        self.names = [parameter.name for parameter in parameters]
         self._keywords = {
             parameter.name
             for parameter in parameters
@@ -168,7 +185,7 @@ class Parameters:
 
     def lone(self, *, bound: bool) -> bool:
         """Whether there is one parameter, a receiver not counted."""
-        return len(self._names) - bound == 1 and not self._more_positional and not self._more_keywords
+        return len(self.names) - bound == 1 and not self._more_positional and not self._more_keywords
 
     def bind(self, args: Sequence[object], kwargs: Mapping[str, object], *, bound: bool) -> dict[str, object]:
         """
@@ -191,7 +208,7 @@ class Parameters:
         if self._more_keywords:
             given[self._more_keywords] = more
         every = {**self._defaults, **given}
-        names = self._names[1:] if bound else self._names
+        names = self.names[1:] if bound else self.names
         return {name: every[name] for name in names or every if name in every}
 
 

@@ -8,7 +8,6 @@ any order, from anywhere. What a place inherits from the one that made it, ``inh
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -32,23 +31,30 @@ def innermost_run() -> Run | None:
 
 
 class Entry:
-    """A run, entered in a place."""
+    """A run, to be entered in a place; in another one again, when it has left."""
 
     __slots__ = ("_place", "run")
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._place = _here()
-        self._place.entered.append(self)
+        self._place: _Place | None = None
+
+    def enter(self) -> None:
+        """The run is current here, by this entry."""
+        self._place = place = here()
+        place.entered.append(self)
 
     def leave(self) -> None:
         """The run is not current any more where it was entered, whatever was entered there since."""
-        with contextlib.suppress(ValueError):  # It has left already.
-            self._place.entered.remove(self)  # By identity, and in one step: no lock is needed.
+        if self._place is not None:
+            try:  # noqa: SIM105  # one of the places where time counts
+                self._place.entered.remove(self)  # By identity, and in one step: no lock is needed.
+            except ValueError:
+                pass  # It has left already.
 
     def is_here(self) -> bool:
         """Whether it was entered by this task or thread."""
-        return _here() is self._place
+        return here() is self._place
 
 
 # --- for inheritance ---
@@ -128,7 +134,7 @@ class _Place:
         return None
 
     def innermost(self) -> Run | None:
-        run = self.innermost_entered()
+        run = self.innermost_entered() if self.entered else None
         if run is None and self.inherited:
             run = next((run for r in reversed(self.inherited) if (run := r()) is not None and run.is_open), None)
         return run
@@ -152,7 +158,8 @@ _threads: weakref.WeakKeyDictionary[threading.Thread, Inherited] = weakref.WeakK
 _thread = _Thread()
 
 
-def _here() -> _Place:
+def here() -> _Place:
+    """The place that this is."""
     loop = asyncio._get_running_loop()  # noqa: SLF001  # as above
     task = None if loop is None else asyncio.current_task(loop)
     if task is None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import inheritance, settings
-from .boundary import misuse, quietly
-from .current import Entry
+from .boundary import caught, misuse, quietly
+from .current import Entry, here, innermost_run
+from .decided import decided
 from .driving import Scope
 from .platform import Configuration
-from .run import NO_RUN, Run, current_run
+from .run import NO_RUN, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,31 +21,25 @@ if TYPE_CHECKING:
     from .tool_call import ToolCall
 
 
-class OpenRun(Scope):
+class OpenRun(Entry, Scope):
     """An open run, and where it is current."""
 
-    __slots__ = ("_entry", "_seconds", "run")
+    __slots__ = ("_seconds",)
 
     def __init__(self, run: Run, seconds: float | None) -> None:
         self.run = run
-        self._entry: Entry | None = None
+        self._place = None
         self._seconds = seconds
 
     def enter(self) -> None:
         """The run is current here."""
         if self.run is not NO_RUN:
-            with quietly("hand runs on to tasks and threads"):
+            try:
                 inheritance.ensure()
-            self._entry = Entry(self.run)
-
-    def leave(self) -> None:
-        """It is not current any more where it was entered last."""
-        if self._entry is not None:
-            self._entry.leave()
-
-    def is_here(self) -> bool:
-        """Whether it was entered by this task or thread."""
-        return self._entry is not None and self._entry.is_here()
+            except Exception as error:  # noqa: BLE001  # whatever it is, the run goes on
+                caught("hand runs on to tasks and threads", error)
+            self._place = place = here()  # What Entry does; a call less.
+            place.entered.append(self)
 
     def keep(self, item: object) -> None:
         """A generator's body has given *item*."""
@@ -53,24 +48,28 @@ class OpenRun(Scope):
     def end(self, error: BaseException | None, returned: object = None) -> None:
         """The body has ended. Wait for the platform's Task, if that was asked for; never inside a running loop."""
         self._close(error, returned)
-        if self._waits(error) and asyncio._get_running_loop() is None:  # noqa: SLF001  # the way that does not raise
+        # The way that does not raise, where no loop runs:
+        if self._seconds and self._may_wait(error) and asyncio._get_running_loop() is None:  # noqa: SLF001
             self.run.reported(self._seconds)
 
     async def aend(self, error: BaseException | None, returned: object = None) -> None:
         """The same, but waiting is possible."""
         self._close(error, returned)
-        if self._waits(error):
+        if self._seconds and self._may_wait(error):
             await self.run.areported(self._seconds)
 
     def _close(self, error: BaseException | None, returned: object) -> None:
-        with quietly("make a run current no more"):
+        try:
             self.leave()
+        except Exception as own:  # noqa: BLE001  # whatever it is, the run is reported
+            caught("make a run current no more", own)
+        if self._seconds:
+            self.run.make_known()
         self.run.end(error, returned)
 
-    def _waits(self, error: BaseException | None) -> bool:
+    def _may_wait(self, error: BaseException | None) -> bool:
         # Who was cancelled, or is to exit, must not be kept.
-        may_wait = error is None or isinstance(error, Exception)
-        return may_wait and bool(self._seconds) and self.run is not NO_RUN and not self.run.is_held_up()
+        return (error is None or isinstance(error, Exception)) and self.run is not NO_RUN and not self.run.is_held_up()
 
 
 class OpenTool(Scope):
@@ -135,33 +134,37 @@ class Options:
 
     def begin(self, name: str | None = None, call: Call | None = None) -> OpenRun:
         """A run begins here: with the arguments of *call*, or those of a block."""
-        decided = settings.current()
         run: Run = NO_RUN
-        with quietly("begin a run"):
-            if decided.is_enabled():
-                run = Run(
-                    agent_id=self.agent_id,
-                    id=self._id(call),
-                    name=name,
-                    configuration=self.configuration,
-                    capture_result=self.capture_result,
-                    outer=current_run(),
-                )
-                keeps_input = decided.capture_input if self.capture_input is None else self.capture_input
+        seconds = self.wait
+        try:
+            now = decided()
+            if now.is_enabled:
+                decisions = now.settings
+                seconds = decisions.wait if seconds is None else seconds
+                keeps_input = decisions.capture_input if self.capture_input is None else self.capture_input
+                keeps_result = decisions.capture_result if self.capture_result is None else self.capture_result
+                agent_id, own = self.agent_id, self.configuration
+                if own is not None:
+                    agent_id = agent_id or own.agent_id
+                run_id = self._id_of(call, self.id) if callable(self.id) else self.id
+                run = Run(now, run_id, agent_id, name, own, innermost_run(), keeps_result=keeps_result)
                 run.begin(self._input(run, call) if keeps_input else None)
-        return OpenRun(run, decided.wait if self.wait is None else self.wait)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the user's code runs
+            caught("begin a run", error)
+        return OpenRun(run, seconds)
 
-    def _id(self, call: Call | None) -> str | None:
-        if call is None or not callable(self.id):
-            return self.id  # type: ignore[return-value]  # check_for_block() has seen to that
+    def _id_of(self, call: Call | None, function: Callable[..., object]) -> str | None:
         with quietly("compute a run's id", calls_user_code=True):
-            computed: object = self.id(*call.args, **call.kwargs)
+            assert call is not None  # check_for_block() has seen to that.
+            computed = function(*call.args, **call.kwargs)
             if not isinstance(computed, str) or not computed:
                 raise TypeError(f"id=... must give a text that is not empty, not {type(computed).__name__}")
             return computed
         return None
 
     def _input(self, run: Run, call: Call | None) -> str | None:
+        if self.input is None and (call is None or not call.parameters.names):
+            return None  # Nothing was given, and nothing could be.
         with quietly("record a run's input", calls_user_code=True):
             if call is not None and callable(self.input):
                 return run.capture.text(self.input(*call.args, **call.kwargs))
@@ -171,19 +174,31 @@ class Options:
         return None
 
 
-@dataclass(frozen=True)
 class Call:
-    """One call of a decorated function."""
+    """
+    One call of a decorated function.
 
-    parameters: Parameters
-    is_bound: bool  # The receiver is not among the arguments.
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    Args:
+        parameters: Those of the function.
+        is_bound: The receiver is not among the arguments.
+        args: Its arguments.
+        kwargs: Those by name.
+    """
+
+    __slots__ = ("_is_bound", "args", "kwargs", "parameters")
+
+    def __init__(
+        self, parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_bound: bool
+    ) -> None:
+        self.parameters = parameters
+        self.args = args
+        self.kwargs = kwargs
+        self._is_bound = is_bound
 
     def arguments(self) -> dict[str, object]:
         """The arguments by name."""
-        return self.parameters.bind(self.args, self.kwargs, bound=self.is_bound)
+        return self.parameters.bind(self.args, self.kwargs, bound=self._is_bound)
 
     def is_lone(self) -> bool:
         """Whether the function has one parameter."""
-        return self.parameters.lone(bound=self.is_bound)
+        return self.parameters.lone(bound=self._is_bound)

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import settings
 from .binding import bound
-from .boundary import call_site, guarded, misuse, quietly, say_once
+from .boundary import call_site, caught, guarded, misuse, quietly, say_once
 from .capture import Capture, Items
 from .current import innermost_run
+from .decided import Decided, decided
 from .delivery import Receipt, outbox
-from .delivery.report import SUCCESSES, Ending, Report, Stage
+from .delivery.report import SUCCESSES, Ending, Stage, begun_part, destinations_part, reported, started
 from .delivery.routing import destinations
 from .describe import describe_error, isinstance_of, well_formed
 from .llm_stream import followed
-from .plain import dumps
 from .platform import Tokens
+from .redaction import Redaction
 from .tool_call import ToolCall
 from .usage import Chunks, Tally, read
 from .usage.shape import MAX_COUNT
@@ -27,8 +28,8 @@ from .usage.shape import MAX_COUNT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .delivery.destination import Destination
     from .delivery.receipt import Ticket
+    from .plain import Json
     from .platform import Configuration, Task
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -62,46 +63,60 @@ class Run:
     """
 
     __slots__ = (
-        "__weakref__", "_agent_id", "_chunks", "_destinations", "_duration", "_ending", "_failure", "_id", "_input",
-        "_is_open", "_items", "_keeps_result", "_name", "_process", "_response", "_result", "_returned", "_settings",
-        "_started", "_started_at", "_ticket", "_tools", "capture", "tally",
+        "__weakref__", "_agent_id", "_beginning", "_chunks", "_destinations", "_duration", "_ending", "_failure",
+        "_generation", "_id", "_input", "_is_known", "_is_open", "_items", "_keeps_result", "_name", "_outer",
+        "_response", "_result", "_returned", "_started", "_started_at", "_tally", "_ticket", "_tools",
+        "_where_to", "capture",
     )  # fmt: skip
 
-    tally: Tally
+    _input: str | None
+    _result: str | _Unset | None
+    _returned: str | None
+    _failure: str | None
+    _ending: Ending | None
+    _duration: float | None
+    _items: Items | None
+    _chunks: Chunks | None
+    _response: Any
+    _tally: Tally | None
+    _ticket: Ticket | None
+    _beginning: bytes | None
 
     def __init__(
         self,
-        *,
-        agent_id: str | None = None,
+        now: Decided | None = None,
         id: str | None = None,  # noqa: A002  # the platform's word
+        agent_id: str | None = None,
         name: str | None = None,
         configuration: Configuration | None = None,
-        capture_result: bool | None = None,
         outer: Run | None = None,
+        *,
+        keeps_result: bool = True,
     ) -> None:
-        self._settings = settings.current()
-        self.capture = Capture(self._settings.max_chars, self._settings.redaction())
-        self._id = well_formed(id) if id else f"{_ids.getrandbits(128):032x}"
-        self._agent_id = self._agent(agent_id, configuration)
+        now = now or decided()
+        self.capture = now.capture
+        self._id = well_formed(id) if id else _ids.getrandbits(128).to_bytes(16, "big").hex()
+        self._agent_id = well_formed(agent_id) if agent_id else now.agent_id
         self._name = name
-        self._keeps_result = self._settings.capture_result if capture_result is None else capture_result
-        self._destinations: list[Destination] = destinations(configuration)
-        self._process = os.getpid()
-        self._input: str | None = None
-        self._result: str | _Unset | None = _UNSET
-        self._returned: str | None = None
-        self._items: Items | None = None
-        self._chunks: Chunks | None = None
-        self._failure: str | None = None
-        self._response: Any = None
-        self.tally = Tally(outer.tally if outer else None)
+        self._keeps_result = keeps_result
+        if configuration is None:
+            self._destinations, self._where_to = now.destinations, now.where_to
+        else:
+            self._destinations = destinations(configuration)
+            self._where_to = destinations_part(self._destinations)
+        self._generation = _generation
+        self._result = _UNSET
+        self._input = self._returned = self._failure = self._ending = self._duration = None
+        self._items = self._chunks = self._response = self._ticket = self._beginning = None
+        # Made when there is something to count; of a run inside of another one, that one's is told as well.
+        self._tally = None
+        self._outer = None if outer is None else outer.tally
         self._tools: list[ToolCall] = []
-        self._ending: Ending | None = None
-        self._duration: float | None = None
-        self._ticket: Ticket | None = None
-        self._is_open = False
-        self._started = time.perf_counter()
+        self._is_known = self._is_open = False
         self._started_at = time.time()
+        self._started = time.perf_counter()
+        if self._agent_id is None:
+            _say_no_agent()
 
     # --- what is known ---
 
@@ -150,12 +165,14 @@ class Run:
     @property
     def tokens(self) -> Tokens | None:
         """The tokens recorded so far; None if there are none, and None for each count that nobody reported."""
-        return self.tally.tokens()
+        return None if self._tally is None else self._tally.tokens()
 
     @property
     def used_tools(self) -> list[str]:
         """Names of the tool calls in order; if none was recorded, of those that the model asked for."""
-        return [call.name for call in self._tools] or self.tally.tools()
+        if self._tools or self._tally is None:
+            return [call.name for call in self._tools]
+        return self._tally.tools()
 
     @property
     def receipt(self) -> Receipt:
@@ -190,6 +207,7 @@ class Run:
         """What the run was given: a text, or anything else as JSON."""
         if self._records("set_input"):
             self._input = self.capture.text(value)
+            self._beginning = None
 
     @guarded("record a result")
     def set_result(self, value: object) -> None:
@@ -317,10 +335,7 @@ class Run:
         Raises:
             TypeError, ValueError: *name* is not a text or is empty, or *duration* is not a number of seconds.
         """
-        settings.check_seconds("duration", duration)
-        call = self.tool(name, arguments)
-        call.note(result=result, error=error, duration=duration)
-        self.add_tool(call)
+        self.add_call(name, arguments, result, error, duration)
 
     @guarded("record a tool call", instead=lambda *_, **__: NO_CALL)
     def tool(self, name: str, arguments: object = None) -> ToolCall:
@@ -335,10 +350,11 @@ class Run:
             TypeError, ValueError: *name* is not a text, or is empty.
         """
         _check_name("name", name)
-        call = ToolCall(self, name)
+        call = ToolCall(name, self.capture, self)
         with quietly("record a tool's arguments"):
-            call.name = self.capture.redaction.text(well_formed(name))
-            call.arguments = None if arguments is None or not self._is_open else self.capture.data(arguments)
+            call.name = self.capture.name(name)
+            if self._is_open:
+                call.note(arguments=arguments)
         return call
 
     @guarded("report progress")
@@ -350,7 +366,7 @@ class Run:
             result: What has come of it so far.
         """
         if self._records("report_progress"):
-            self._post("progress", None if result is None else self.capture.text(result))
+            self._post("progress", self.duration, None if result is None else self.capture.text(result))
 
     @guarded("bind a function to a run", instead=_as_given)
     def bind(self, function: F) -> F:
@@ -396,6 +412,36 @@ class Run:
 
     # --- its life: called by what tracks ---
 
+    @property
+    def tally(self) -> Tally:
+        """What counts its usage."""
+        if self._tally is None:
+            self._tally = Tally(self._outer)
+        return self._tally
+
+    def make_known(self) -> Run:
+        """Somebody gets hold of it, and may ask what becomes of its report."""
+        self._is_known = True
+        return self
+
+    def add_call(
+        self, name: str, arguments: object, result: object, error: BaseException | str | None, duration: float | None
+    ) -> None:
+        """``record_tool``, for what has a boundary of its own."""
+        _check_name("name", name)
+        if duration is not None:
+            settings.check_seconds("duration", duration)
+        if not self._is_open and not self._records("record_tool"):
+            return
+        call = ToolCall(name, self.capture)
+        try:
+            call.name = self.capture.name(name)
+            if not (arguments is None and result is None and error is None and duration is None):
+                call.note(arguments=arguments, result=result, error=error, duration=duration)
+        except Exception as own:  # noqa: BLE001  # whatever it is, the call is recorded
+            caught("record a tool call", own)
+        self._tools.append(call)
+
     def add_tool(self, call: ToolCall) -> None:
         """A tool call has begun, or has happened."""
         if self._records("record_tool"):
@@ -419,7 +465,7 @@ class Run:
         """The body starts now, with this input."""
         self._input = given
         self._is_open = True
-        self._post("started", None)
+        outbox.get().post(started(self._begun()), self._id, self._destinations, is_end=False)
         self._started = time.perf_counter()
 
     def end(self, error: BaseException | None, returned: object = None) -> None:
@@ -432,67 +478,68 @@ class Run:
         if error is not None:
             with quietly("tell how a run ended"):
                 self._ending = ending_of(error)
-        if os.getpid() != self._process:
+        if self._generation != _generation:
             return  # A forked child leaves the block too; the run is its parent's.
-        with quietly("record how a run ended"):
-            if error is not None and self._ending not in SUCCESSES and self._failure is None:
-                self._failure = self.capture.text(describe_error(error))
-            self.tally.settle()
-            if self.tally.tokens() is None:
-                outcome = returned if error is None else error  # What has failed has cost as well.
-                if self._chunks is not None:
-                    self.tally.follow(self._chunks, but_inside=True)
-                elif (reading := read(outcome)) is not None:
-                    self.tally.add(reading, outcome, but_inside=True)
-            if returned is not None and self._keeps_result and self._result is _UNSET:
-                self._returned = self.capture.text(returned)
-            if self._items is not None:
-                given = self._items.data()
-                self._returned = given if isinstance(given, str) else dumps(given)
-        with quietly("report a run"):
-            self._post("ended", self.result)
-            self._response = None
+        try:
+            self._sum_up(error, returned)
+        except Exception as own:  # noqa: BLE001  # whatever it is, the run is reported
+            caught("record how a run ended", own)
+        try:
+            if self._is_known:
+                self._ticket = outbox.get().follow(self._id, self._destinations[0])
+            self._post("ended", self._duration, self.result)
+        except Exception as own:  # noqa: BLE001  # whatever it is
+            caught("report a run", own)
+        self._response = self._beginning = None
 
-    def _post(self, stage: Stage, result: str | None) -> None:
-        dispatcher = outbox.get()
-        if stage == "ended":
-            self._ticket = dispatcher.follow(self._id, self._destinations[0])
-        tokens = self.tally.tokens()
-        response = None
+    def _sum_up(self, error: BaseException | None, returned: object) -> None:
+        if error is not None and self._ending not in SUCCESSES and self._failure is None:
+            self._failure = self.capture.text(describe_error(error))
+        outcome = returned if error is None else error
+        if outcome is not None or self._tally is not None or self._chunks is not None:
+            self._count(outcome)
+        if returned is not None and self._keeps_result and self._result is _UNSET:
+            self._returned = self.capture.text(returned)
+        if self._items is not None:
+            self._returned = self._items.text()
+
+    def _count(self, outcome: object) -> None:
+        """If nothing was counted in the run, what came of it tells: what has failed has cost as well."""
+        if self._tally is not None:
+            self._tally.settle()
+            if self._tally.tokens() is not None:
+                return
+        if self._chunks is not None:
+            self.tally.follow(self._chunks, but_inside=True)
+        elif (reading := read(outcome)) is not None:
+            self.tally.add(reading, outcome, but_inside=True)
+
+    def _post(self, stage: Stage, duration: float, result: str | None) -> None:
+        """Report it as it is now."""
+        news: dict[str, object] = {"stage": stage, "ending": self._ending, "duration": duration, "result": result}
+        if self._response is not None:
+            news["llm_response"] = self._raw_response()
+        if self._tally is not None and (tokens := self._tally.tokens()) is not None:
+            news["tokens"] = tokens.model_dump(exclude={"total_tokens"})
+        if (self._tools or self._tally is not None) and (used_tools := self.used_tools):
+            news["used_tools"] = used_tools
+            news["tool_calls"] = [call.as_data() for call in self._tools[:_MAX_TOOL_DETAILS]]
+        report = reported(news, self._begun())
+        outbox.get().post(report, self._id, self._destinations, is_end=stage == "ended")
+
+    def _begun(self) -> bytes:
+        """What all reports of it have in common; made once."""
+        if self._beginning is None:
+            self._beginning = begun_part(
+                self._id, self._agent_id, self._name, self._started_at, self._input, self._where_to
+            )
+        return self._beginning
+
+    def _raw_response(self) -> Json:
         with quietly("keep a model's response", calls_user_code=True):
             raw = self._response.raw if isinstance(self._response, Chunks) else self._response
-            response = None if raw is None else self.capture.raw(raw)
-        dispatcher.post(
-            Report(
-                id=self._id,
-                stage=stage,
-                agent_id=self._agent_id,
-                name=self._name,
-                started_at=self._started_at,
-                destinations=[destination.key for destination in self._destinations],
-                ending=self._ending,
-                duration=None if stage == "started" else self.duration,
-                input=self._input,
-                result=result,
-                llm_response=response,
-                tokens=None if tokens is None else tokens.model_dump(exclude={"total_tokens"}),
-                used_tools=self.used_tools,
-                tool_calls=[call.as_data() for call in self._tools[:_MAX_TOOL_DETAILS]],
-            ),
-            self._destinations,
-        )
-
-    def _agent(self, given: str | None, configuration: Configuration | None) -> str | None:
-        own = configuration.agent_id if configuration is not None else None
-        agent_id = given or own or self._settings.default_agent_id()
-        if not agent_id:
-            say_once(
-                "no agent id",
-                "A run has no agent id, and cannot be reported to a platform without: give agent_id to it or to "
-                "configure(), or set XPANDER_AGENT_ID. Such runs are kept in the local history.",
-            )
-            return None
-        return well_formed(agent_id)
+            return None if raw is None else self.capture.raw(raw)
+        return None
 
     def _records(self, what: str) -> bool:
         if not self._is_open:
@@ -508,19 +555,18 @@ class _NoRun(Run):
     __slots__ = ()
 
     def __init__(self) -> None:  # nothing of a run is made, and nothing said
-        self._settings = settings.Settings()
-        self.capture = Capture(1, self._settings.redaction())
+        self.capture = Capture(1, Redaction())
         self._id = ""
         self._agent_id = self._name = self._input = self._failure = self._ticket = None
         self._ending = self._returned = self._response = self._items = self._chunks = None
+        self._tally = self._outer = self._beginning = None
         self._result = _UNSET
         self._destinations = []
+        self._where_to = b""
         self._tools = []
-        self._keeps_result = False
-        self.tally = Tally()
+        self._keeps_result = self._is_known = self._is_open = False
         self._duration = self._started = self._started_at = 0.0
-        self._process = 0
-        self._is_open = False
+        self._generation = 0
 
     def __bool__(self) -> bool:
         return False
@@ -555,13 +601,27 @@ def _check_name(what: str, value: object, *, may_be_empty: bool = False) -> None
         raise misuse(ValueError(f"{what} is empty."))
 
 
-def _reseed() -> None:
-    # A forked child would else give the ids that its parent gives.
+def _say_no_agent() -> None:
+    say_once(
+        "no agent id",
+        "A run has no agent id, and cannot be reported to a platform without: give agent_id to it or to "
+        "configure(), or set XPANDER_AGENT_ID. Such runs are kept in the local history.",
+    )
+
+
+# How many forks there were between the first process and this one.
+_generation = 0
+
+
+def _begin_generation() -> None:
+    global _generation  # noqa: PLW0603
+    _generation += 1
+    # It would else give the ids that its parent gives.
     _ids.seed(random.SystemRandom().getrandbits(256))
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reseed)
+    os.register_at_fork(after_in_child=_begin_generation)
 
 NO_RUN = _NoRun()
 
@@ -570,7 +630,7 @@ def _no_run() -> Run:
     return NO_RUN
 
 
-NO_CALL: ToolCall = ToolCall(NO_RUN, "")
+NO_CALL: ToolCall = ToolCall("", NO_RUN.capture)
 
 
 @guarded("tell which run is current", instead=lambda: NO_RUN)
@@ -582,4 +642,5 @@ def current_run() -> Run:
     is ``run.bind``. Where there is none, a run that does nothing: everything can be called on it, and nothing comes of
     it.
     """
-    return innermost_run() or NO_RUN
+    run = innermost_run()
+    return NO_RUN if run is None else run.make_known()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from .boundary import guarded
@@ -12,6 +13,7 @@ from .describe import describe_error
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from .capture import Capture
     from .run import Run
 
 
@@ -22,11 +24,13 @@ class ToolCall:
     ``name``, ``arguments``, ``result``, ``error`` and ``duration`` (seconds) are what is known of it.
     """
 
-    __slots__ = ("_run", "_started", "arguments", "duration", "error", "name", "result")
+    __slots__ = ("_capture", "_run", "_started", "arguments", "duration", "error", "name", "result")
 
-    def __init__(self, run: Run, name: str) -> None:
-        self._run = run
+    def __init__(self, name: str, capture: Capture, run: Run | None = None) -> None:
         self.name = name
+        self._capture = capture
+        # Weak: the run has its calls.
+        self._run = None if run is None else weakref.ref(run)
         self.arguments: Any = None
         self.result: Any = None
         self.error: str | None = None
@@ -39,29 +43,45 @@ class ToolCall:
         self.note(result=value)
 
     def note(
-        self, *, result: object = None, error: BaseException | str | None = None, duration: float | None = None
+        self,
+        *,
+        arguments: object = None,
+        result: object = None,
+        error: BaseException | str | None = None,
+        duration: float | None = None,
     ) -> None:
-        """What is known of the call, now that it has happened."""
-        capture = self._run.capture
+        """What is known of the call; None is nothing new."""
+        if arguments is not None:
+            self.arguments = self._capture.data(arguments)
         if result is not None:
-            self.result = capture.data(result)
+            self.result = self._capture.data(result)
         if error is not None:
-            self.error = capture.text(describe_error(error) if isinstance(error, BaseException) else error)
+            self.error = self._capture.text(describe_error(error) if isinstance(error, BaseException) else error)
         if duration is not None:
             self.duration = duration
 
     def items(self) -> Items:
         """Keeps what the tool gives, if it is a stream."""
-        return Items(self._run.capture)
+        return Items(self._capture)
 
     @guarded("record a tool call")
     def _begin(self) -> None:
-        self._run.add_tool(self)
+        run = None if self._run is None else self._run()
+        if run is not None:
+            run.add_tool(self)
 
     def as_data(self) -> dict[str, Any]:
         """What is known of it, by name."""
-        names = ("name", "arguments", "result", "error", "duration")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        data: dict[str, Any] = {"name": self.name}
+        if self.arguments is not None:
+            data["arguments"] = self.arguments
+        if self.result is not None:
+            data["result"] = self.result
+        if self.error is not None:
+            data["error"] = self.error
+        if self.duration is not None:
+            data["duration"] = self.duration
+        return data
 
     def __enter__(self) -> ToolCall:
         self._started = time.perf_counter()

@@ -10,11 +10,12 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast, overload
 
 from . import settings
-from .boundary import call_site, guarded, quietly, say_once
+from .boundary import call_site, caught_unless_misuse, guarded, quietly, say_once
 from .capture import Parameters
+from .current import innermost_run
 from .driving import Scope
 from .opening import Call, OpenRun, OpenTool, Options
-from .run import NO_RUN, current_run
+from .run import NO_RUN
 from .wrapping import function_of, is_class_method, what_runs, wrapped
 
 if TYPE_CHECKING:
@@ -163,7 +164,6 @@ def track_tool(function: Any = None, /, *, name: str | None = None) -> Any:
     return _track_tool(name, function)
 
 
-@guarded("record a tool call")
 def record_tool(
     name: str,
     *,
@@ -177,11 +177,16 @@ def record_tool(
 
     Where no run is current, one warning for each place that calls it is logged, and nothing is recorded.
     """
-    run = current_run()
-    if run is NO_RUN and settings.current().is_enabled():
-        place = call_site()
-        say_once(f"no run at {place}", "record_tool() at %s: no run is current there, nothing was recorded.", place)
-    run.record_tool(name, arguments=arguments, result=result, error=error, duration=duration)
+    try:
+        run = innermost_run()
+        if run is None:
+            run = NO_RUN
+            if settings.current().is_enabled():
+                where = call_site()
+                say_once(f"no run at {where}", "record_tool() at %s: no run is current, nothing was recorded.", where)
+        run.add_call(name, arguments, result, error, duration)
+    except Exception as own:  # noqa: BLE001  # whatever it is
+        caught_unless_misuse("record a tool call", own)
 
 
 class TrackedTask:
@@ -201,7 +206,7 @@ class TrackedTask:
             opened.enter()
         with self._lock:
             self._open.append(opened)
-        return opened.run
+        return opened.run.make_known()
 
     @guarded("end a run")
     def __exit__(
@@ -269,8 +274,8 @@ def _track_tool(name: str | None, function: Any) -> Any:
     called = name or str(getattr(what_runs(function), "__name__", type(target).__name__))
 
     def begin(instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scope:
-        run = current_run()
-        if run is NO_RUN:
+        run = innermost_run()
+        if run is None:
             return Scope()
         return OpenTool(run.tool(called, calls.call(instance, args, kwargs).arguments()))
 
@@ -286,11 +291,15 @@ class _Calls:
         # Else there is no receiver among the parameters: it is bound already, or never will be.
         kind: Any = type(target)
         self._may_be_bound = hasattr(kind, "__get__") and getattr(target, "__self__", None) is None
+        # Of what has no parameters, all calls are alike.
+        self._only = None if self._parameters.names else Call(self._parameters, (), {}, is_bound=False)
 
     def call(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """One call, as wrapt hands it over."""
+        if self._only is not None:
+            return self._only
         if not self._may_be_bound:
-            return Call(self._parameters, is_bound=False, args=args, kwargs=kwargs)
+            return Call(self._parameters, args, kwargs, is_bound=False)
         if instance is None and is_class_method(self._name, args):
-            return Call(self._parameters, is_bound=True, args=args[1:], kwargs=kwargs)
-        return Call(self._parameters, is_bound=instance is not None, args=args, kwargs=kwargs)
+            return Call(self._parameters, args[1:], kwargs, is_bound=True)
+        return Call(self._parameters, args, kwargs, is_bound=instance is not None)

@@ -58,6 +58,11 @@ def eventually(condition: Callable[[], object], timeout: float = PATIENCE) -> No
 # --- in this process ---
 
 
+def post(dispatcher: Dispatcher, report: Report, destinations: list[Any]) -> None:
+    """*report* to *dispatcher*, as a run posts it."""
+    dispatcher.post(report.to_json(), report.id, destinations, is_end=report.stage == "ended")
+
+
 @pytest.fixture
 def make_report() -> MakeReport:
     """``make_report("run-1", result="...")``: a report of a run that has ended, for the destination ``place``."""

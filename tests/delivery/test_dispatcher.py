@@ -22,7 +22,7 @@ from xpander_track.delivery.store import FILE
 from xpander_track.local.embedded import Embedded, task_of
 from xpander_track.platform import loop
 
-from .conftest import Place, drain, endings, eventually, journals, numbered, running, states
+from .conftest import Place, drain, endings, eventually, journals, numbered, post, running, states
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ def left_by_the_dead(home: Path, *lines: bytes, name: str = "1-000000000000") ->
 def test_journal_is_empty_once_its_lines_are_in_the_store(
     dispatcher: Dispatcher, make_report: MakeReport, home: Path
 ) -> None:
-    dispatcher.post(make_report(), [Place(always=Postponed("later"))])
+    post(dispatcher, make_report(), [Place(always=Postponed("later"))])
     assert drain(dispatcher, give_up=True) == Flushed(pending=1)
     assert ([path.read_bytes().strip(b"\0") for path in journals(home)], states(home)) == ([b""], {"run-1": "pending"})
 
@@ -62,7 +62,7 @@ def test_journal_is_empty_once_its_lines_are_in_the_store(
 def test_nothing_is_left_of_the_journal_when_all_is_delivered(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport, home: Path
 ) -> None:
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     assert leave(dispatcher) == Flushed(delivered=1)
     assert journals(home) == []
 
@@ -72,13 +72,13 @@ def test_journal_stays_while_a_run_is_open(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport, home: Path, stage: str
 ) -> None:
     """Its lock, once the process is gone, says that the run was interrupted."""
-    dispatcher.post(make_report(stage=stage), [place])
+    post(dispatcher, make_report(stage=stage), [place])
     leave(dispatcher)
     assert len(journals(home)) == 1
 
 
 def test_leaving_does_not_wait_for_a_destination_that_fails(dispatcher: Dispatcher, make_report: MakeReport) -> None:
-    dispatcher.post(make_report(), [Place(always=Postponed("connection refused"))])
+    post(dispatcher, make_report(), [Place(always=Postponed("connection refused"))])
     begun = time.monotonic()
     assert leave(dispatcher, 12.0) == Flushed(pending=1)
     assert time.monotonic() - begun < 6
@@ -88,7 +88,7 @@ def test_leaving_does_not_wait_for_a_destination_that_asked_for_a_pause(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport
 ) -> None:
     place.always = Postponed("HTTP 429", after=100.0)
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     eventually(lambda: place.reports)
     begun = time.monotonic()
     assert leave(dispatcher, 12.0) == Flushed(pending=1)
@@ -101,7 +101,7 @@ def test_leaving_waits_for_one_that_does_not_answer_no_longer_than_told(
     async def never(_: Report) -> None:
         await asyncio.Event().wait()
 
-    dispatcher.post(make_report(), [Place(always=never)])
+    post(dispatcher, make_report(), [Place(always=never)])
     begun = time.monotonic()
     assert leave(dispatcher, 0.3) == Flushed(pending=1)
     assert 0.3 <= time.monotonic() - begun < 5
@@ -111,10 +111,10 @@ def test_what_is_posted_after_the_stop_is_kept_for_the_next_process(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport, home: Path
 ) -> None:
     dispatcher.stop()
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     dispatcher.journal.abandon()
     with running(made_home()) as following:
-        following.post(make_report("run-2"), [place])
+        post(following, make_report("run-2"), [place])
         drain(following)
     assert set(place.ids) == {"run-1", "run-2"}
 
@@ -136,7 +136,7 @@ def test_store_that_cannot_be_written_is_tried_again_and_nothing_is_lost(
 
     store.record = failing  # type: ignore[method-assign]
     for number in range(10):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
         time.sleep(0.01)
     eventually(lambda: len(place.reports) == 10)
     assert sorted(place.ids) == sorted(numbered(10))
@@ -174,7 +174,7 @@ def test_what_a_dead_process_has_left_is_delivered(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport, home: Path
 ) -> None:
     journal = left_by_the_dead(home, make_report("run-dead").to_json())
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     drain(dispatcher)
     assert (set(place.ids), journal.exists()) == ({"run-dead", "run-1"}, False)
 
@@ -183,7 +183,7 @@ def test_open_run_of_a_dead_process_is_delivered_as_interrupted(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport, home: Path
 ) -> None:
     left_by_the_dead(home, make_report("run-dead", stage="started").to_json())
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     drain(dispatcher)
     assert {(report.id, report.ending) for report in place.reports} == {
         ("run-dead", "interrupted"),
@@ -195,7 +195,7 @@ def test_living_process_takes_over_from_one_that_dies(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_ADOPT_EVERY", 0.05)
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     drain(dispatcher)
     left_by_the_dead(home, make_report("run-dead").to_json())
     eventually(lambda: "run-dead" in place.ids)
@@ -206,10 +206,10 @@ def test_runs_that_a_dead_process_had_in_the_store_are_taken_over(
 ) -> None:
     with running(made_home()) as first:
         for number in range(5):
-            first.post(make_report(f"run-{number}"), [Place(always=Postponed("connection refused"))])
+            post(first, make_report(f"run-{number}"), [Place(always=Postponed("connection refused"))])
         drain(first, give_up=True)
     with running(made_home()) as second:
-        second.post(make_report("run-5"), [place])
+        post(second, make_report("run-5"), [place])
         drain(second)
     assert sorted(place.ids) == sorted(numbered(6))
     assert set(states(home).values()) == {"delivered"}
@@ -217,9 +217,9 @@ def test_runs_that_a_dead_process_had_in_the_store_are_taken_over(
 
 def test_process_that_lives_is_not_taken_over_from(place: Place, make_report: MakeReport, home: Path) -> None:
     with running(made_home()) as first, running(made_home()) as second:
-        first.post(make_report("run-0"), [Place(always=Postponed("connection refused"))])
+        post(first, make_report("run-0"), [Place(always=Postponed("connection refused"))])
         drain(first, give_up=True)
-        second.post(make_report("run-1"), [place])
+        post(second, make_report("run-1"), [place])
         drain(second)
     assert place.ids == ["run-1"]
 
@@ -229,11 +229,11 @@ def test_runs_for_another_destination_stay_until_somebody_can_deliver_there(
 ) -> None:
     left_by_the_dead(home, make_report("run-dead", destinations=["elsewhere"]).to_json())
     with running(made_home()) as first:
-        first.post(make_report(), [place])
+        post(first, make_report(), [place])
         drain(first)
     elsewhere = Place("elsewhere")
     with running(made_home()) as second:
-        second.post(make_report("run-2", destinations=["elsewhere"]), [elsewhere])
+        post(second, make_report("run-2", destinations=["elsewhere"]), [elsewhere])
         drain(second)
     assert (place.ids, set(elsewhere.ids)) == (["run-1"], {"run-dead", "run-2"})
 
@@ -262,7 +262,7 @@ def test_damaged_line_does_not_hold_up_others(
     left_by_the_dead(home, make_report("run-before").to_json(), line, make_report("run-after").to_json())
     left_by_the_dead(home, make_report("run-next").to_json(), name="2-000000000000")
     monkeypatch.setattr(boundary, "reraise", False)
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     drain(dispatcher, 5.0)
     assert set(place.ids) == {"run-before", "run-after", "run-next", "run-1"}
 
@@ -272,7 +272,7 @@ def test_line_of_a_newer_version_is_kept_for_it(
 ) -> None:
     newer = json.dumps({**json.loads(make_report("run-newer").to_json()), "colour": "blue"}).encode()
     left_by_the_dead(home, newer)
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     drain(dispatcher)
     kept = [path.read_bytes() for path in home.rglob("*") if path.is_file() and not path.name.startswith(FILE)]
     assert any(newer in content for content in kept)
@@ -283,7 +283,7 @@ def test_thousand_dead_journals_are_taken_in(
 ) -> None:
     for number in range(1000):
         left_by_the_dead(home, make_report(f"run-{number}").to_json(), name=f"{number}-000000000000")
-    dispatcher.post(make_report("run-1000"), [place])
+    post(dispatcher, make_report("run-1000"), [place])
     assert drain(dispatcher).pending == 0
     assert (set(place.ids), len(journals(home))) == (numbered(1001), 1)
 
@@ -297,7 +297,7 @@ def test_store_of_a_newer_version_is_left_alone_and_runs_are_delivered(
     with contextlib.closing(sqlite3.connect(home / FILE)) as db:
         db.execute("PRAGMA user_version = 99")
     before = (home / FILE).read_bytes()
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     assert drain(dispatcher) == Flushed(delivered=1)
     assert ((home / FILE).read_bytes(), len(caplog.records)) == (before, 1)
 
@@ -305,7 +305,7 @@ def test_store_of_a_newer_version_is_left_alone_and_runs_are_delivered(
 def test_without_a_home_runs_are_delivered_from_memory(place: Place, make_report: MakeReport) -> None:
     with running(None) as dispatcher:
         for number in range(20):
-            dispatcher.post(make_report(f"run-{number}"), [place])
+            post(dispatcher, make_report(f"run-{number}"), [place])
         assert drain(dispatcher) == Flushed(delivered=20)
     assert len(place.reports) == 20
 
@@ -317,7 +317,7 @@ def test_receipt_follows_the_run(dispatcher: Dispatcher, place: Place, make_repo
     place.answers([Postponed("HTTP 503"), None])
     ticket = dispatcher.follow("run-1", place)
     seen = [ticket.receipt]
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     drain(dispatcher, give_up=True)
     seen.append(ticket.receipt)
     drain(dispatcher)
@@ -332,13 +332,13 @@ def test_receipt_follows_the_run(dispatcher: Dispatcher, place: Place, make_repo
 def test_receipt_of_a_rejected_run_says_why(dispatcher: Dispatcher, place: Place, make_report: MakeReport) -> None:
     place.always = Rejected("HTTP 422: too odd")
     ticket = dispatcher.follow("run-1", place)
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     drain(dispatcher)
     assert ticket.wait(5) == Receipt("rejected", "the place", "HTTP 422: too odd")
 
 
 def test_progress_that_arrives_is_not_the_end(dispatcher: Dispatcher, place: Place, make_report: MakeReport) -> None:
-    dispatcher.post(make_report(stage="progress"), [place])
+    post(dispatcher, make_report(stage="progress"), [place])
     ticket = dispatcher.follow("run-1", place)
     drain(dispatcher)
     assert (place.ids, ticket.receipt.state) == (["run-1"], "pending")
@@ -354,10 +354,10 @@ def test_receipt_is_of_the_last_run_with_an_id_not_of_an_earlier_one(
         return task_of(report)
 
     place.always = slowly
-    dispatcher.post(make_report(result="first"), [place])
+    post(dispatcher, make_report(result="first"), [place])
     eventually(lambda: place.reports)
     ticket = dispatcher.follow("run-1", place)
-    dispatcher.post(make_report(result="second"), [place])
+    post(dispatcher, make_report(result="second"), [place])
     task = ticket.wait(5).task
     assert task is not None
     assert (task.result, [report.result for report in place.reports]) == ("second", ["first", "second"])
@@ -368,9 +368,9 @@ def test_run_that_begins_again_is_not_sent_before_it_has_ended(
 ) -> None:
     """Its first report still waits when it begins again under the same id."""
     place.answers([Postponed("HTTP 503")])
-    dispatcher.post(make_report(result="first"), [place])
+    post(dispatcher, make_report(result="first"), [place])
     drain(dispatcher, give_up=True)
-    dispatcher.post(make_report(stage="started"), [place])
+    post(dispatcher, make_report(stage="started"), [place])
     drain(dispatcher)
     assert [report.stage for report in place.reports if report.stage == "started"] == []
 
@@ -379,9 +379,9 @@ def test_progress_from_another_process_does_not_take_back_an_end(
     place: Place, make_report: MakeReport, home: Path
 ) -> None:
     with running(made_home()) as first, running(made_home()) as second:
-        first.post(make_report(result="final"), [place])
+        post(first, make_report(result="final"), [place])
         drain(first)
-        second.post(make_report(stage="progress", result="half"), [place])
+        post(second, make_report(stage="progress", result="half"), [place])
         drain(second)
     assert (place.reports[-1].result, endings(home)) == ("final", {"run-1": "completed"})
 
@@ -429,7 +429,7 @@ def test_error_of_ours_between_journal_and_store_loses_nothing(
         record(*arguments)
 
     store.record = failing  # type: ignore[method-assign]
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     eventually(lambda: place.reports, 5.0)
 
 
@@ -447,7 +447,7 @@ def test_error_of_ours_while_reading_the_journal_loses_nothing(
     monkeypatch.setattr(module, "_RETRY_STORE", 0.02)
     monkeypatch.setattr(module, "entries", failing)
     for number in range(5):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
         time.sleep(0.02)
     eventually(lambda: set(place.ids) == numbered(5), 5.0)
 
@@ -461,7 +461,7 @@ def test_lines_that_could_not_be_taken_apart_stay_in_the_journal_of_who_leaves(
         raise ImportError("half of a module")
 
     monkeypatch.setattr(module, "entries", failing)
-    dispatcher.post(make_report("run-1"), [place])
+    post(dispatcher, make_report("run-1"), [place])
     assert leave(dispatcher, 0.2).pending == 1
     assert b'"run-1"' in b"".join(journal.read_bytes() for journal in journals(home))
 
@@ -480,7 +480,7 @@ def test_answer_that_looks_like_a_secret_is_kept_readable(
 ) -> None:
     """What is taken out of an answer leaves JSON behind."""
     embedded = Embedded("here")
-    dispatcher.post(make_report(input=text, result=result, destinations=[embedded.key]), [embedded])
+    post(dispatcher, make_report(input=text, result=result, destinations=[embedded.key]), [embedded])
     drain(dispatcher)
     assert dispatcher.store is not None
     (recorded,) = dispatcher.store.runs()

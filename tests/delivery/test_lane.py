@@ -13,7 +13,7 @@ from xpander_track.delivery import lane as module
 from xpander_track.delivery.destination import Postponed, Rejected
 from xpander_track.delivery.dispatcher import Flushed
 
-from .conftest import Place, drain, eventually, numbered, states
+from .conftest import Place, drain, eventually, numbered, post, states
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,19 +43,19 @@ def after(seconds: float, outcome: Any = None) -> Any:
 
 def test_what_is_posted_is_delivered(dispatcher: Dispatcher, place: Place, make_report: MakeReport, home: Path) -> None:
     report = make_report()
-    dispatcher.post(report, [place])
+    post(dispatcher, report, [place])
     assert drain(dispatcher) == Flushed(delivered=1)
     assert (place.reports, states(home)) == ([report], {"run-1": "delivered"})
 
 
 def test_beginning_of_a_run_is_not_sent(dispatcher: Dispatcher, place: Place, make_report: MakeReport) -> None:
-    dispatcher.post(make_report(stage="started"), [place])
+    post(dispatcher, make_report(stage="started"), [place])
     assert (drain(dispatcher), place.reports) == (Flushed(), [])
 
 
 def test_each_destination_of_a_run_gets_it(dispatcher: Dispatcher, make_report: MakeReport) -> None:
     places = [Place("a"), Place("b"), Place("c", always=Rejected("no"))]
-    dispatcher.post(make_report(destinations=["a", "b", "c"]), places)
+    post(dispatcher, make_report(destinations=["a", "b", "c"]), places)
     drain(dispatcher)
     assert [place.ids for place in places] == [["run-1"]] * 3
 
@@ -64,7 +64,7 @@ def test_each_destination_of_a_run_gets_it(dispatcher: Dispatcher, make_report: 
 def test_destination_that_is_down_does_not_hold_up_another_one(dispatcher: Dispatcher, make_report: MakeReport) -> None:
     down, up = Place("down", always=Postponed("HTTP 503")), Place("up")
     for number in range(20):
-        dispatcher.post(make_report(f"run-{number}", destinations=["down", "up"]), [down, up])
+        post(dispatcher, make_report(f"run-{number}", destinations=["down", "up"]), [down, up])
     flushed = drain(dispatcher, 0.5)
     assert (flushed.pending, set(up.ids)) == (20, numbered(20))
 
@@ -81,7 +81,7 @@ def test_updates_of_a_run_arrive_in_order_the_final_one_last(
     for step in range(6):
         for run in range(8):
             stage = "ended" if step == 5 else "progress"
-            dispatcher.post(make_report(f"run-{run}", stage=stage, result=f"{step}"), [place])
+            post(dispatcher, make_report(f"run-{run}", stage=stage, result=f"{step}"), [place])
         time.sleep(0.02)
     drain(dispatcher)
     for run in range(8):
@@ -104,7 +104,7 @@ def test_run_is_never_under_way_twice(dispatcher: Dispatcher, place: Place, make
     place.always = deliver
     for step in range(10):
         for run in range(5):
-            dispatcher.post(make_report(f"run-{run}", result=f"{step}"), [place])
+            post(dispatcher, make_report(f"run-{run}", result=f"{step}"), [place])
         time.sleep(0.007)
     drain(dispatcher)
     assert (twice, set(place.ids)) == ([], numbered(5))
@@ -114,10 +114,10 @@ def test_updates_that_wait_together_are_sent_as_one(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport
 ) -> None:
     place.answers([after(0.3)])
-    dispatcher.post(make_report("run-first"), [place])
+    post(dispatcher, make_report("run-first"), [place])
     eventually(lambda: place.reports)
     for step in range(5):
-        dispatcher.post(make_report(stage="ended" if step == 4 else "progress", result=f"{step}"), [place])
+        post(dispatcher, make_report(stage="ended" if step == 4 else "progress", result=f"{step}"), [place])
     drain(dispatcher)
     assert [(report.id, report.result) for report in place.reports] == [("run-first", "answer"), ("run-1", "4")]
 
@@ -136,7 +136,7 @@ def test_one_at_a_time_until_one_has_arrived_then_many(
 
     place.always = deliver
     for number in range(40):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
     drain(dispatcher)
     assert widths[0] == 1
     assert 8 <= place.most_in_flight <= 16
@@ -147,7 +147,7 @@ def test_one_at_a_time_until_one_has_arrived_then_many(
 def test_one_at_a_time_while_none_arrives(dispatcher: Dispatcher, place: Place, make_report: MakeReport) -> None:
     place.always = after(0.005, Postponed("HTTP 503"))
     for number in range(40):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
     drain(dispatcher, 0.5)
     assert (place.most_in_flight, len(place.reports) > 3) == (1, True)
 
@@ -158,7 +158,7 @@ def test_after_an_outage_everything_is_delivered_once(
 ) -> None:
     place.answers([Postponed("connection refused")] * 4)
     for number in range(50):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
     assert drain(dispatcher) == Flushed(delivered=50)
     assert len(place.reports) == 54
     assert states(home) == dict.fromkeys((f"run-{number}" for number in range(50)), "delivered")
@@ -168,11 +168,11 @@ def test_after_an_outage_everything_is_delivered_once(
 def test_flush_goes_on_when_all_that_was_under_way_has_failed(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport
 ) -> None:
-    dispatcher.post(make_report("run-first"), [place])
+    post(dispatcher, make_report("run-first"), [place])
     drain(dispatcher)
     place.answers([after(0.1, Postponed("HTTP 503"))] * 5)
     for number in range(5):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
     eventually(lambda: place.in_flight == 5)
     assert drain(dispatcher) == Flushed(delivered=6)
 
@@ -183,11 +183,11 @@ def test_deliveries_that_fail_together_are_one_failure(
     """Ten at once that fail must not make the pause a thousand times as long."""
     longest: list[float] = []
     monkeypatch.setattr(module.random, "uniform", lambda low, high: longest.append(high) or low)
-    dispatcher.post(make_report("run-first"), [place])
+    post(dispatcher, make_report("run-first"), [place])
     drain(dispatcher)
     place.answers([after(0.1, Postponed("HTTP 503"))] * place_width())
     for number in range(place_width()):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
     assert drain(dispatcher).delivered == place_width() + 1
     assert (max(longest), place.most_in_flight) == (1.0, place_width())
 
@@ -205,7 +205,7 @@ def test_pause_grows_with_each_failure_up_to_a_cap(
     longest: list[float] = []
     monkeypatch.setattr(module.random, "uniform", lambda low, high: longest.append(high) or low)
     place.answers([Postponed("HTTP 503")] * 9)
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     drain(dispatcher)
     assert longest == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 30.0]
 
@@ -218,7 +218,7 @@ def test_pause_is_short_again_after_a_success(
     monkeypatch.setattr(module.random, "uniform", lambda low, high: longest.append(high) or low)
     place.answers([Postponed("")] * 3 + [None] + [Postponed("")])
     for number in range(2):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
         drain(dispatcher)
     assert longest == [0.01, 0.02, 0.04, 0.01]
 
@@ -228,10 +228,10 @@ def test_destination_is_left_alone_for_as_long_as_it_asked(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport, impatient: bool
 ) -> None:
     place.answers([Postponed("HTTP 429", after=1.0)])
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     eventually(lambda: place.reports)
     for number in range(3):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
         if impatient:
             drain(dispatcher, 0.2)
     eventually(lambda: len(place.reports) == 4)
@@ -244,7 +244,7 @@ def test_it_is_left_alone_for_five_minutes_at_most(
 ) -> None:
     monkeypatch.setattr(module, "_MAX_ASKED", 0.2)
     place.answers([Postponed("HTTP 429", after=asked)])
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     assert drain(dispatcher) == Flushed(delivered=1)
 
 
@@ -258,14 +258,14 @@ def test_longest_pause_asked_for_holds_whatever_becomes_of_others(
 ) -> None:
     """Some were under way already when one was told to wait."""
     monkeypatch.setattr(module.random, "uniform", lambda low, high: low)
-    dispatcher.post(make_report("run-first"), [place])
+    post(dispatcher, make_report("run-first"), [place])
     drain(dispatcher)
     place.answers([Postponed("HTTP 429", after=2.0), others, others])
     for number in range(3):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
     eventually(lambda: len(place.reports) >= 4 and not place.in_flight)
     drain(dispatcher, 1.0)
-    dispatcher.post(make_report("run-last"), [place])
+    post(dispatcher, make_report("run-last"), [place])
     eventually(lambda: "run-last" in place.ids)
     told_at = place.times[1]
     assert [at - told_at for at in place.times[4:] if at - told_at < 2.0] == []
@@ -277,10 +277,10 @@ def test_new_run_tries_again_long_before_the_pause_is_over(
     monkeypatch.setattr(module.random, "uniform", lambda low, high: 1000.0)
     monkeypatch.setattr(module, "_EAGER", 0.2)
     place.answers([Postponed("connection refused")])
-    dispatcher.post(make_report("run-0"), [place])
+    post(dispatcher, make_report("run-0"), [place])
     eventually(lambda: place.reports)
     time.sleep(0.3)
-    dispatcher.post(make_report("run-1"), [place])
+    post(dispatcher, make_report("run-1"), [place])
     eventually(lambda: len(place.reports) == 3, 5.0)
     assert sorted(place.ids) == ["run-0", "run-0", "run-1"]
 
@@ -290,7 +290,7 @@ def test_burst_of_runs_does_not_hammer_a_destination_that_is_down(
 ) -> None:
     place.always = Postponed("connection refused")
     for number in range(200):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
         time.sleep(0.005)
     drain(dispatcher, give_up=True)
     assert len(place.reports) <= 10
@@ -301,7 +301,7 @@ def test_destination_that_asks_for_no_pause_at_all_is_not_hammered(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport, asked: float
 ) -> None:
     place.always = Postponed("HTTP 503", after=asked)
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     eventually(lambda: place.reports)
     time.sleep(1.0)
     assert len(place.reports) <= 10
@@ -318,7 +318,7 @@ def test_rejected_run_is_set_aside_with_the_reason_and_others_go_on(
 
     place.always = poisoned
     for number in range(20):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
     assert drain(dispatcher) == Flushed(delivered=19, rejected=1)
     expected = {f"run-{number}": "rejected" if number == 3 else "delivered" for number in range(20)}
     assert (states(home), place.times_of("run-3"), len(place.reports)) == (expected, 1, 20)
@@ -330,7 +330,7 @@ def test_rejection_is_said_once_and_the_rest_counted(
 ) -> None:
     place.always = Rejected("HTTP 422")
     for number in range(20):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
     assert drain(dispatcher) == Flushed(rejected=20)
     assert len(caplog.records) == 1
 
@@ -350,7 +350,7 @@ def test_destination_that_raises_anything_is_tried_again(
 ) -> None:
     place.answers([error, error])
     for number in range(5):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
     assert (drain(dispatcher), len(place.reports)) == (Flushed(delivered=5), 7)
 
 
@@ -359,7 +359,7 @@ def test_destination_that_is_cancelled_from_within_is_tried_again(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport
 ) -> None:
     place.answers([asyncio.CancelledError()])
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     assert drain(dispatcher, 3.0) == Flushed(delivered=1)
 
 
@@ -380,7 +380,7 @@ def test_store_that_cannot_be_read_once_is_read_again(
         return read(*arguments)
 
     store.waiting = waiting  # type: ignore[method-assign]
-    dispatcher.post(make_report(), [place])
+    post(dispatcher, make_report(), [place])
     eventually(lambda: place.reports, 5.0)
 
 
@@ -401,7 +401,7 @@ def test_run_is_not_sent_again_and_again_while_its_outcome_cannot_be_written_dow
 
     store.settle = full  # type: ignore[method-assign]
     for number in range(5):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
     time.sleep(1.0)
     sent = len(place.reports)
     is_full = False
@@ -421,7 +421,7 @@ def test_outcome_is_written_down_while_others_are_under_way(
     place.answers([None] * 20)
     place.always = never
     for number in range(40):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
     eventually(lambda: place.in_flight == place_width())
     eventually(lambda: list(states(home).values()).count("delivered") == 20, 3.0)
 
@@ -430,14 +430,14 @@ def test_row_that_cannot_be_read_does_not_hold_up_others(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.answers([Postponed("later", after=1.0)])
-    dispatcher.post(make_report("run-0"), [place])
+    post(dispatcher, make_report("run-0"), [place])
     eventually(lambda: place.reports)
     drain(dispatcher, 0.0)
     with sqlite3.connect(home / "runs.sqlite3") as db:
         db.execute("""UPDATE runs SET report = '{"id": "run-0", "of": "tomorrow"}'""")
     db.close()
     for number in range(1, 5):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
     drain(dispatcher, 4.0)
     assert set(place.ids) == numbered(5)
 
@@ -449,9 +449,9 @@ def test_backlog_goes_on_at_once_when_one_has_arrived(
     monkeypatch.setattr(module.random, "uniform", lambda low, high: 1000.0)
     place.answers([Postponed("connection refused")])
     for number in range(20):
-        dispatcher.post(make_report(f"run-{number}"), [place])
+        post(dispatcher, make_report(f"run-{number}"), [place])
     eventually(lambda: place.reports)
-    dispatcher.post(make_report("run-20"), [place])
+    post(dispatcher, make_report("run-20"), [place])
     assert drain(dispatcher, 5.0) == Flushed(delivered=21)
 
 
@@ -463,9 +463,9 @@ def test_newer_credentials_are_used_for_what_waits(
 ) -> None:
     """The key was refused for a minute; with a new one nobody waits for that."""
     place.always = Postponed("the API key was refused (HTTP 401)", after=60.0)
-    dispatcher.post(make_report("run-0"), [place])
+    post(dispatcher, make_report("run-0"), [place])
     eventually(lambda: place.reports)
     renewed = Place(place.key)
-    dispatcher.post(make_report("run-1"), [renewed])
+    post(dispatcher, make_report("run-1"), [renewed])
     eventually(lambda: len(renewed.reports) == 2, 5.0)
     assert (set(renewed.ids), place.ids) == (numbered(2), ["run-0"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import FrozenInstanceError
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from xpander_track.delivery.report import Report
+from xpander_track.delivery.report import Report, begun_part, destinations_part, reported, started
+
+from .conftest import Place
 
 if TYPE_CHECKING:
     from .conftest import MakeReport
@@ -28,6 +31,17 @@ FULL: dict[str, Any] = {
 def test_report_survives_json(make_report: MakeReport, fields: dict[str, Any]) -> None:
     report = make_report(**fields)
     assert Report.from_json(report.to_json()) == report
+
+
+@pytest.mark.parametrize("given", [None, "", 'a "quoted" line\n', "שלום \U0001f680", "\0"])
+@pytest.mark.parametrize("places", [[], [Place("one")], [Place('the "first"'), Place("second")]])
+def test_pieces_that_a_run_writes_are_a_report(given: str | None, places: list[Place]) -> None:
+    begun = begun_part("run-1", "agent-1", None, 1.5e9, given, destinations_part(places))
+    beginning = Report("run-1", "started", "agent-1", None, 1.5e9, [place.key for place in places], input=given)
+    assert Report.from_json(started(begun)) == beginning
+    assert Report.from_json(reported({"stage": "started"}, begun)) == beginning
+    fields = {"stage": "ended", "ending": "failed", "duration": 1e-7, "result": given, **FULL}
+    assert Report.from_json(reported(fields, begun)) == dataclasses.replace(beginning, **fields)
 
 
 def nested(depth: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import random
 import re
@@ -245,3 +246,26 @@ def test_a_run_is_its_own_copy_and_none_where_it_is_unpickled() -> None:
     with tracked_task(agent_id="agent-1") as run:
         assert copy.copy(run) is copy.deepcopy([run])[0] is run
         assert not pickle.loads(pickle.dumps(run))
+
+
+def test_environment_counts_as_it_is_when_a_run_begins(monkeypatch: pytest.MonkeyPatch, recorded: RunsRecorded) -> None:
+    """Also where somebody has put another mapping in the place of ``os.environ``, as tests do."""
+    for agent_id in ("first", "second"):
+        monkeypatch.setenv("XPANDER_AGENT_ID", agent_id)
+        with tracked_task():
+            pass
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "environ", {**os.environ, "XPANDER_AGENT_ID": "third"})
+        with tracked_task():
+            patch.setitem(os.environ, "XPANDER_AGENT_ID", "too late")
+    with tracked_task():
+        pass
+    assert [report.agent_id for report in recorded()] == ["first", "second", "third", "second"]
+
+
+def test_settings_count_as_they_are_when_a_run_begins(recorded: RunsRecorded) -> None:
+    for agent_id in ("first", "second", "first"):
+        configure(agent_id=agent_id)
+        with tracked_task():
+            configure(agent_id="too late")
+    assert [report.agent_id for report in recorded()] == ["first", "second", "first"]

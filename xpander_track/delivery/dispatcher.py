@@ -23,7 +23,6 @@ from .receipt import Receipt, Ticket
 from .report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from ..limits import Limits
@@ -79,7 +78,9 @@ class Dispatcher:
         self._ended = 0
         self._lanes: dict[str, Lane] = {}
         self._destinations: dict[str, Destination] = {}
+        self._posted_to: list[Destination] = []
         self._tickets: weakref.WeakValueDictionary[str, Ticket] = weakref.WeakValueDictionary()
+        self._is_followed = False  # There is or was a ticket: most programs never ask for one.
         self._taken: list[bytes] = []  # Lines of the journal that are to be taken apart,
         self._unrecorded: list[tuple[int, Report]] = []  # and what they say, which is to be recorded.
         self._woken = False
@@ -91,18 +92,27 @@ class Dispatcher:
 
     # --- from any thread ---
 
-    def post(self, report: Report, destinations: Iterable[Destination]) -> None:
-        """Take *report*: when this returns, it survives the process. Sending it is for later."""
-        for destination in destinations:
-            self._destinations[destination.key] = destination
-        self._ended += report.stage == "ended"
-        line = self.journal.append(report.to_json())
-        ticket = self._tickets.get(report.id)
-        if ticket is not None:
+    def post(self, report: bytes, run_id: str, destinations: list[Destination], *, is_end: bool) -> None:
+        """
+        Take a report: when this returns, it survives the process. Sending it is for later.
+
+        Args:
+            report: As ``Report.to_json`` gives it, or with only what is known in it.
+            run_id: Its run's id.
+            destinations: Where it goes.
+            is_end: It is the run's last one.
+        """
+        if destinations is not self._posted_to:
+            self._posted_to = destinations
+            self._destinations.update((destination.key, destination) for destination in destinations)
+        self._ended += is_end
+        line = self.journal.append(report)
+        if self._is_followed and (ticket := self._tickets.get(run_id)) is not None:
             ticket.line = line
         if self.journal.problem is not None:
             say_memory(self.journal.problem)
-        self.wake()
+        if not self._woken:
+            self.wake()
 
     def serve(self, destination: Destination) -> None:
         """Deliver what waits for *destination*, though nothing new may come."""
@@ -112,6 +122,7 @@ class Dispatcher:
     def follow(self, run_id: str, destination: Destination) -> Ticket:
         """A ticket for the run *run_id*; runs with one id, which are one record, share it."""
         receipt = Receipt("pending", destination.where)
+        self._is_followed = True
         ticket = self._tickets.get(run_id)
         if ticket is None:
             ticket = self._tickets[run_id] = Ticket(receipt)

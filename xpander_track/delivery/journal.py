@@ -81,10 +81,16 @@ class Journal:
         with self.lock:
             self._lines = number = self._lines + 1
             line = line_of(number, report)
-            if self._size + len(line) <= self._room_end or self._finds_room(len(line)):
-                self._write(line)
-            else:
+            length = len(line)
+            if self._size + length > self._room_end and not self._finds_room(length):
                 self._remember(line)
+                return number
+            room = self._room
+            assert room is not None
+            # First of all, so that what a finalizer or a signal's handler appends in the middle of this goes behind it.
+            self._size += length
+            end = self._size - self._room_start
+            room[end - length : end] = line
             return number
 
     def read(self) -> list[bytes]:
@@ -168,15 +174,6 @@ class Journal:
         self._unmap()
         os.close(self._file)
         self._file, self._size, self._read_to = file, len(rest), 0
-
-    def _write(self, line: bytes) -> None:
-        """Copy *line* to where there is room for it."""
-        room, length = self._room, len(line)
-        assert room is not None
-        # First of all, so that what a finalizer or a signal's handler appends in the middle of this goes behind it.
-        self._size += length
-        end = self._size - self._room_start
-        room[end - length : end] = line
 
     def _finds_room(self, length: int) -> bool:
         """Whether there is room for *length* bytes, now that more of the file is mapped."""

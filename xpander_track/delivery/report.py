@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, TypeAdapter
 from pydantic_core import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .destination import Destination
 
 Stage: TypeAlias = Literal["started", "progress", "ended"]
 Ending: TypeAlias = Literal["completed", "failed", "cancelled", "timed_out", "stopped_early", "interrupted"]
@@ -73,6 +78,33 @@ class Report:
             ValueError: It is not one of ours.
         """
         return _ADAPTER.validate_json(text)
+
+
+# A run writes its reports in pieces, so that nothing is written twice. Put together, they are what ``to_json`` gives,
+# but for what is not known yet.
+
+
+def destinations_part(destinations: Iterable[Destination]) -> bytes:
+    """Where the reports of many runs go: the end of a JSON object."""
+    return to_json({"destinations": [destination.key for destination in destinations]})[1:]
+
+
+def begun_part(
+    run_id: str, agent_id: str | None, name: str | None, started_at: float, given: str | None, where_to: bytes
+) -> bytes:
+    """What a run began with: the end of a JSON object."""
+    begun = {"id": run_id, "agent_id": agent_id, "name": name, "started_at": started_at, "input": given}
+    return to_json(begun)[1:-1] + b"," + where_to
+
+
+def started(begun: bytes) -> bytes:
+    """The report of a run that begins now."""
+    return b'{"stage":"started",' + begun
+
+
+def reported(news: dict[str, object], begun: bytes) -> bytes:
+    """The report of a run, with what came of it by the names of the fields."""
+    return to_json(news)[:-1] + b"," + begun
 
 
 # Made at the import: where a thread of ours makes it, imports of pydantic's own are under way, and a child that is

@@ -1,0 +1,60 @@
+"""What holds for the runs that begin now: the settings, the environment, and where they are reported."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from . import settings
+from .capture import Capture
+from .delivery.report import destinations_part
+from .delivery.routing import destinations
+from .describe import well_formed
+
+if TYPE_CHECKING:
+    from .delivery.destination import Destination
+
+# All that is read of the environment.
+_NAMES = (
+    "XPANDER_API_KEY", "XPANDER_BASE_URL", "XPANDER_ORGANIZATION_ID", "XPANDER_AGENT_ID", "IS_STG",
+    "XPANDER_TRACK_HOME", "XPANDER_TRACK_DISABLED",
+)  # fmt: skip
+
+
+class Decided:
+    """One consistent set of decisions, worked out once for as long as nothing changes."""
+
+    __slots__ = ("agent_id", "capture", "destinations", "environment", "is_enabled", "settings", "where_to")
+
+    def __init__(self, environment: list[object]) -> None:
+        self.settings = settings.current()
+        self.environment = environment
+        self.is_enabled = self.settings.is_enabled()
+        agent_id = self.settings.default_agent_id()
+        self.agent_id = well_formed(agent_id) if agent_id else None
+        self.capture = Capture(self.settings.max_chars, self.settings.redaction())
+        self.destinations: list[Destination] = destinations(None) if self.is_enabled else []
+        self.where_to = destinations_part(self.destinations)
+
+
+def decided() -> Decided:
+    """What is decided now."""
+    global _decided  # noqa: PLW0603  # replaced as a whole, so that a run sees one consistent set
+    known, environment = _decided, _environment()
+    if known is None or known.settings is not settings.current() or known.environment != environment:
+        known = _decided = Decided(environment)
+    return known
+
+
+_decided: Decided | None = None
+
+
+def _environment() -> list[object]:
+    """What the environment says, in whatever form is the quickest to compare: it is looked at for each run."""
+    variables: Any = os.environ
+    # Seven times quicker than by os.environ itself, which decodes each value. Where it has no such attribute, by that.
+    raw = getattr(variables, "_data", None)
+    return [*map(variables.get, _NAMES)] if raw is None else [*map(raw.get, _RAW_NAMES)]
+
+
+_RAW_NAMES = tuple(map(os.environ.encodekey, _NAMES))
