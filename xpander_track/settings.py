@@ -141,7 +141,7 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
         keep_runs: How many runs are kept. Default 100,000. Where there are more, delivered ones go first, then those
             that wait, of each the oldest; what goes undelivered is counted and said.
         keep_bytes: How many bytes they may take on disk, roughly. Default 200,000,000.
-        exit_timeout: Seconds that the interpreter's exit may wait for deliveries, in all. Default 2.
+        exit_timeout: Seconds that the interpreter's exit may take in all because of deliveries. Default 2.
         enabled: False switches everything off. Default: on, unless ``XPANDER_TRACK_DISABLED`` is ``1``.
         propagate: Whether child tasks, threads and jobs of thread pools inherit the current run of where they are
             made. It takes a task factory on the loop and wrappers around what starts threads; False takes them away

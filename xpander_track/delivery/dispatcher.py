@@ -239,7 +239,6 @@ class Dispatcher:
             self.queue.close()
 
     def _on_wake(self) -> None:
-        self._woken = False
         if self._is_stopped:
             return
         self._start()
@@ -257,15 +256,21 @@ class Dispatcher:
         if self._collecting is not None:
             self._collecting.cancel()
             self._collecting = None
+        self._woken = False  # Before the journal is read: what comes in later wakes us again.
         try:
             self._record()  # What could not be recorded before.
             while self._taken or self._take():
+                self._woken = True
                 self._unrecorded = entries(self._taken, self._home)
                 self._taken = []
                 self._record()
         except Exception as error:  # noqa: BLE001  # whatever it is: the lines are kept, and tried again
             trouble("record finished runs in the history", error)
             self._collecting = asyncio.get_running_loop().call_later(_RETRY_STORE, self._collect)
+        else:
+            if self._woken and not self._is_stopped:
+                # Where there was something, there will be more: to look again takes less than to be woken.
+                self._collecting = asyncio.get_running_loop().call_later(_GATHER, self._collect)
         self.changed.set()
         self._open_lanes()
         for lane in self._lanes.values():

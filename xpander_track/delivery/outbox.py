@@ -19,6 +19,9 @@ FLUSH_TIMEOUT = 10.0
 # What the loop needs to answer after its own deadline.
 _GRACE = 0.1
 
+# Of the seconds that the exit may take in all, these are for stopping, and for what the interpreter does itself.
+_LEAVING = 0.25
+
 # A fork does not wait longer for a thread of ours that may itself be waiting for who forks.
 _FORK_SECONDS = 1.0
 
@@ -110,7 +113,8 @@ def _wait(dispatcher: Dispatcher, timeout: float, *, give_up: bool) -> Flushed:
 
 def _at_exit() -> None:
     with quietly("deliver the last runs at exit"):
-        shutdown(settings.current().exit_timeout)
+        seconds = settings.current().exit_timeout
+        shutdown(seconds - min(_LEAVING, seconds / 8))
 
 
 def _before_fork() -> None:
