@@ -144,7 +144,7 @@ def test_flush_does_not_raise_when_the_store_fails(
     runs(1)
     either()
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
 
     store = outbox.get().store

@@ -143,6 +143,46 @@ def test_one_at_a_time_until_one_has_arrived_then_many(
     assert (sorted(place.ids), len(widths)) == (sorted(numbered(40)), 40)
 
 
+def most_under_way(dispatcher: Dispatcher, make_report: MakeReport, count: int, *, answers_after: float) -> int:
+    place = Place(always=after(answers_after))
+    for number in range(count):
+        post(dispatcher, make_report(f"run-{number}"), [place])
+    assert drain(dispatcher, 30).delivered == count
+    return place.most_in_flight
+
+
+def test_one_at_a_time_where_answers_come_at_once(
+    dispatcher: Dispatcher, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a process that is killed has one under way."""
+    monkeypatch.setattr(module, "_NEAR", 1.0)  # However busy this machine is.
+    assert most_under_way(dispatcher, make_report, 100, answers_after=0.001) == 1
+
+
+def test_many_at_a_time_where_answers_take_long(dispatcher: Dispatcher, make_report: MakeReport) -> None:
+    assert most_under_way(dispatcher, make_report, 100, answers_after=0.06) == place_width()
+
+
+def test_many_at_a_time_where_very_many_wait(
+    dispatcher: Dispatcher, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_NEAR", 1.0)
+    assert most_under_way(dispatcher, make_report, 500, answers_after=0.001) == place_width()
+
+
+def test_one_that_is_not_answered_does_not_hold_up_the_others(
+    dispatcher: Dispatcher, place: Place, make_report: MakeReport
+) -> None:
+    async def deliver(report: Report) -> None:
+        if report.id == "run-5":
+            await asyncio.sleep(60)
+
+    place.always = deliver
+    for number in range(30):
+        post(dispatcher, make_report(f"run-{number}"), [place])
+    assert drain(dispatcher, 3).delivered == 29
+
+
 @pytest.mark.usefixtures("quick_backoff")
 def test_one_at_a_time_while_none_arrives(dispatcher: Dispatcher, place: Place, make_report: MakeReport) -> None:
     place.always = after(0.005, Postponed("HTTP 503"))

@@ -21,8 +21,20 @@ if TYPE_CHECKING:
     from .dispatcher import Dispatcher
     from .store import Waiting
 
-# At an ordinary distance (50 ms) so many are what brings a backlog of 200 away within a second.
+# So many are sent at a time where answers take long (at an ordinary distance, 50 ms, 200 are away within a second), or
+# where very many wait. Else it is one at a time: of those that are under way when a process is killed nobody knows
+# whether they have arrived, and they are sent twice.
 _WIDTH = 16
+_MANY = 256
+# Seconds that an answer may take, also that of a busy machine, for one at a time. Beyond, the number grows with the
+# square.
+_NEAR = 0.012
+# Where no answer comes for that long, it is time to look how many may be sent.
+_STILL = 0.05
+# The last answer's part in what is known of the time that they take. One that is quicker counts at once.
+_SMOOTHING = 0.2
+# What the platform says again of a run need not be kept twice.
+_SENT = {"input", "result"}
 _FETCH = 64
 # Full jitter ("Exponential Backoff and Jitter", AWS Architecture Blog, 2015): uniform in 0..min(cap, base * 2 ** n).
 _BASE = 0.5
@@ -54,7 +66,11 @@ class Lane:
         self._in_flight: dict[str, asyncio.Task[None]] = {}  # By the run's id.
         self._outcomes: dict[str, Outcome] = {}  # The same; not yet written down.
         self._is_empty = False  # The store had nothing more, when last asked.
+        self._is_long = False  # And when it was asked before, it had very many.
         self._is_proven = False  # The last delivery to end has arrived.
+        self._took = 0.0  # Seconds that one takes, lately.
+        self._moved_at = 0.0  # When one has ended, or the first of some begun.
+        self._looking: asyncio.TimerHandle | None = None
         self._failures = 0
         self._failed_at = 0.0
         self._not_before = 0.0  # Our own backoff, which somebody who waits may cut short.
@@ -116,6 +132,8 @@ class Lane:
     def stop(self) -> None:
         """Deliver no more."""
         self._is_stopped = True
+        if self._looking is not None:
+            self._looking.cancel()
         for task in (self._task, *self._in_flight.values()):
             task.cancel()
 
@@ -132,7 +150,10 @@ class Lane:
                 trouble(f"deliver runs to {self.destination.where}", error)
                 self._failed(type(error).__name__, time.monotonic(), None)
                 pause = self._pause_left()
-            self._dispatcher.changed.set()
+            if not self._in_flight:  # Who waits for us waits for that.
+                self._dispatcher.changed.set()
+            elif self._looking is None and not self._is_empty:
+                self._looking = asyncio.get_running_loop().call_later(_STILL, self._look_again)
             until_then = pause if pause > 0 else _RETRY_STORE if self._outcomes else None
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), until_then)
@@ -145,18 +166,33 @@ class Lane:
         return until - time.monotonic()
 
     def _begin_some(self) -> None:
-        while len(self._in_flight) < (_WIDTH if self._is_proven else 1):
+        while len(self._in_flight) < self._width():
             waiting = self._next()
             if waiting is None:
                 break
+            if not self._in_flight:
+                self._moved_at = time.monotonic()
             self._in_flight[waiting.report.id] = asyncio.create_task(self._deliver(waiting))
+
+    def _width(self) -> int:
+        """How many deliveries may be under way at a time."""
+        if not self._is_proven:
+            return 1
+        takes = max(self._took, time.monotonic() - self._moved_at) if self._in_flight else self._took
+        return _WIDTH if self._is_long else min(_WIDTH, 1 + int((takes / _NEAR) ** 2))
+
+    def _look_again(self) -> None:
+        self._looking = None
+        self._wake.set()
 
     def _next(self) -> Waiting | None:
         queue = self._dispatcher.queue
         if not self._queue and queue is not None:
             self.commit()
             busy = self._in_flight.keys() | self._outcomes.keys()
-            found = queue.waiting(self._dispatcher.journal.owner, self.destination.key, _FETCH + len(busy))
+            owner, where_to = self._dispatcher.journal.owner, self.destination.key
+            found = queue.waiting(owner, where_to, _FETCH + len(busy))
+            self._is_long = len(found) >= _FETCH and queue.count_waiting(owner, where_to, most=_MANY) >= _MANY
             self._queue.extend(waiting for waiting in found if waiting.report.id not in busy)
             self._is_empty = not self._queue
         return self._queue.popleft() if self._queue else None
@@ -168,12 +204,13 @@ class Lane:
         try:
             task = await self.destination.deliver(waiting.report)
             if task is not None:
-                task_json = dumps(plain(task.model_dump(mode="json", exclude_defaults=True), scrub=_SECRETS))
+                answer = task.model_dump(mode="json", exclude_defaults=True, exclude=_SENT)
+                task_json = dumps(plain(answer, scrub=_SECRETS))
             receipt = Receipt("delivered", where, task=task)
-            self._succeeded()
+            self._succeeded(started)
         except Rejected as rejected:
             receipt = Receipt("rejected", where, _SECRETS.text(rejected.reason))
-            self._succeeded()
+            self._succeeded(started)
         except Postponed as postponed:
             receipt = Receipt("pending", where, postponed.reason)
             self._failed(postponed.reason, started, postponed.after)
@@ -188,11 +225,14 @@ class Lane:
             run_id, waiting.owner, waiting.line, receipt.state, receipt.reason, task_json
         )  # fmt: skip
         del self._in_flight[run_id]
+        self._moved_at = time.monotonic()
         self._is_empty = False  # It may wait again, or a newer version of it.
         self._dispatcher.settled(waiting, receipt)
         self._wake.set()
 
-    def _succeeded(self) -> None:
+    def _succeeded(self, started: float) -> None:
+        took = time.monotonic() - started
+        self._took = min(took, self._took + _SMOOTHING * (took - self._took))
         if self._failures:
             logger.info("%s takes runs again.", self.destination.where)
         self._failures = 0

@@ -112,9 +112,9 @@ class Queue:
                 return False
         return True
 
-    def count_waiting(self, owner: str) -> int:
-        """``Store.count_waiting``."""
-        return sum(store.count_waiting(owner) for store in self._stores())
+    def count_waiting(self, owner: str, destination: str | None = None, *, most: int = -1) -> int:
+        """``Store.count_waiting``, of each store."""
+        return sum(store.count_waiting(owner, destination, most=most) for store in self._stores())
 
     def is_finished(self, owner: str) -> bool:
         """``Store.is_finished``."""

@@ -231,12 +231,13 @@ class Store:
         with self._using() as db:
             yield from contents(db)
 
-    def count_waiting(self, owner: str, destination: str | None = None) -> int:
-        """How many deliveries of *owner* are to be made, to one destination or to any."""
+    def count_waiting(self, owner: str, destination: str | None = None, *, most: int = -1) -> int:
+        """How many deliveries of *owner* are to be made, to one destination or to any, as far as *most*."""
         with self._using() as db:
             row = db.execute(
-                "SELECT count(*) FROM deliveries WHERE state = 'pending' AND owner = ? AND ? IN (destination, '')",
-                (owner, destination or ""),
+                "SELECT count(*) FROM (SELECT 1 FROM deliveries"
+                " WHERE state = 'pending' AND owner = ? AND ? IN (destination, '') LIMIT ?)",
+                (owner, destination or "", most),
             ).fetchone()
         return int(row[0])
 

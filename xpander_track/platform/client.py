@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import functools
 import json
 import re
 import time
@@ -122,10 +123,17 @@ def _end(task: asyncio.Task[Any]) -> None:
     task.get_loop().call_later(_AGAIN, _end, task)
 
 
+@functools.lru_cache(maxsize=64)
+def _parsed(url: str) -> httpx.URL:
+    """*url* as httpx has it: most reports go to one address."""
+    return connections.http_library().URL(url)  # type: ignore[no-any-return]  # it is loaded late, and so not typed
+
+
 async def _answer(configuration: Configuration, limit: int, failure: str, request: dict[str, Any]) -> Any:
+    url: str = request.pop("url")
     async with (
-        connections.borrowed(request["url"]) as client,
-        client.stream(**request, headers=_headers(configuration, request)) as response,
+        connections.borrowed(url) as client,
+        client.stream(url=_parsed(url), **request, headers=_headers(configuration, request)) as response,
     ):
         body, whole = await _read(response, limit if response.is_success else _ANSWER_MARGIN)
     if not response.is_success:
