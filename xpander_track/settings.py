@@ -48,6 +48,7 @@ class Settings:
     keep_days: float = Limits.days
     keep_runs: int = Limits.runs
     keep_bytes: int = Limits.bytes
+    fsync: bool = False
     exit_timeout: float = EXIT_TIMEOUT
     enabled: bool | None = None
     propagate: bool = True
@@ -107,6 +108,7 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
     keep_days: float | None = _UNSET,
     keep_runs: int | None = _UNSET,
     keep_bytes: int | None = _UNSET,
+    fsync: bool | None = _UNSET,
     exit_timeout: float | None = _UNSET,
     enabled: bool | None = _UNSET,
     propagate: bool | None = _UNSET,
@@ -141,6 +143,9 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
         keep_runs: How many runs are kept. Default 100,000. Where there are more, delivered ones go first, then those
             that wait, of each the oldest; what goes undelivered is counted and said.
         keep_bytes: How many bytes they may take on disk, roughly. Default 200,000,000.
+        fsync: Whether a report is brought to the disk itself before the run's end returns, so that it survives a loss
+            of power too; that takes milliseconds. Without, it survives whatever becomes of the process. To be set
+            before the first run. Default False.
         exit_timeout: Seconds that the interpreter's exit may take in all because of deliveries. Default 2.
         enabled: False switches everything off. Default: on, unless ``XPANDER_TRACK_DISABLED`` is ``1``.
         propagate: Whether child tasks, threads and jobs of thread pools inherit the current run of where they are
@@ -157,7 +162,7 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
         check_text(name, given.get(name))
     for name in ("timeout", "wait", "exit_timeout"):
         check_seconds(name, given.get(name), zero=name != "timeout")
-    for name in ("capture_input", "capture_result", "enabled", "propagate", "redact_defaults"):
+    for name in ("capture_input", "capture_result", "enabled", "fsync", "propagate", "redact_defaults"):
         check_flag(name, given.get(name))
     for name in ("max_chars", "keep_runs", "keep_bytes"):
         _check_number(name, given.get(name))

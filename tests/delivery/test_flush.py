@@ -211,3 +211,13 @@ def test_shutdown_before_any_run_is_nothing_and_tracking_goes_on(server: Platfor
     runs(1)
     assert flush() == Flushed(delivered=1)
     assert states(home) == {"run-0": "delivered"}
+
+
+def test_configure_says_whether_the_disk_itself_is_waited_for() -> None:
+    configure(fsync=True)
+    runs(1)
+    flush()
+    dispatcher = outbox.get()
+    assert dispatcher.store is not None
+    with dispatcher.store._using() as db:
+        assert (db.execute("PRAGMA synchronous").fetchone(), dispatcher.journal._fsync) == ((2,), True)

@@ -128,6 +128,35 @@ def test_line_that_ctrl_c_breaks_takes_nothing_with_it(
     assert lines_of(folder) == [[line_of(1, b"a"), line_of(3, b"c")]]
 
 
+@pytest.mark.parametrize("fsync", [False, True])
+def test_lines_are_brought_to_the_disk_itself_if_that_is_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, fsync: bool
+) -> None:
+    """All of each line, by whole pages."""
+    journal = Journal(folder, fsync=fsync)
+    journal.append(b"first")
+    flushed: list[tuple[int, int]] = []
+
+    class Room:
+        def __init__(self, room: object) -> None:
+            self.room = room
+
+        def __setitem__(self, place: object, value: object) -> None:
+            self.room[place] = value  # type: ignore[index]
+
+        def flush(self, start: int, size: int) -> None:
+            self.room.flush(start, size)  # type: ignore[attr-defined]
+            flushed.append((start, start + size))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_room", Room(journal._room))
+        for _ in range(3):
+            journal.append(b"x" * 3000)
+    journal.abandon()
+    ends = [len(line_of(1, b"first")) + n * len(line_of(2, b"x" * 3000)) for n in (1, 2, 3)]
+    assert flushed == ([(0, ends[0]), (0, ends[1]), (4096, ends[2])] if fsync else [])
+
+
 def test_read_gives_each_line_once_in_order(journal: Journal) -> None:
     journal.append(b"a")
     journal.append(b"b")

@@ -490,3 +490,10 @@ say(flush())
         1,
     )
     assert endings(home) == {"run-before": "completed", "run-after": "completed"}
+
+
+@pytest.mark.parametrize(("fsync", "level"), [(False, 1), (True, 2)])
+def test_commits_are_brought_to_the_disk_itself_if_that_is_asked_for(folder: Path, *, fsync: bool, level: int) -> None:
+    """SQLite's levels: 1 is NORMAL, 2 is FULL (https://www.sqlite.org/pragma.html#pragma_synchronous)."""
+    with closing(Store(folder, fsync=fsync)) as store, store._using() as db:
+        assert db.execute("PRAGMA synchronous").fetchone() == (level,)

@@ -63,12 +63,14 @@ class Dispatcher:
     Args:
         home: The folder of journal and store; None keeps both in memory.
         limits: How much the store keeps.
+        fsync: Whether everything is brought to the disk itself before it counts as kept.
     """
 
-    def __init__(self, home: Path | None, limits: Limits | None = None) -> None:
+    def __init__(self, home: Path | None, limits: Limits | None = None, *, fsync: bool = False) -> None:
         self._home = home
         self._limits = limits
-        self.journal = _journal(home)
+        self._fsync = fsync
+        self.journal = _journal(home, fsync=fsync)
         self.queue: Queue | None = None
         self.delivered = 0
         self.rejected = 0
@@ -248,7 +250,7 @@ class Dispatcher:
     def _start(self) -> None:
         if not self._is_started:
             self._is_started = True
-            self.queue = Queue(self._home, self._limits)
+            self.queue = Queue(self._home, self._limits, fsync=self._fsync)
             self._adopt()
 
     def _collect(self) -> None:
@@ -363,9 +365,9 @@ def entries(lines: list[bytes], home: Path | None) -> list[tuple[int, Report]]:
     return found
 
 
-def _journal(home: Path | None) -> Journal:
+def _journal(home: Path | None, *, fsync: bool) -> Journal:
     try:
-        return Journal(None if home is None else home / "journal")
+        return Journal(None if home is None else home / "journal", fsync=fsync)
     except OSError as error:
         say_memory(error)
         return Journal(None)

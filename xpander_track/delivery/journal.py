@@ -52,10 +52,12 @@ class Journal:
 
     Args:
         folder: Where its file is; None keeps the lines in memory.
+        fsync: Whether each line is brought to the disk itself, so that it survives the machine as well.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, *, fsync: bool = False) -> None:
         self._folder = folder
+        self._fsync = fsync
         self._file: int | None = None
         self._size = 0  # of the lines in the file
         self._read_to = 0
@@ -91,6 +93,10 @@ class Journal:
             self._size += length
             end = self._size - self._room_start
             room[end - length : end] = line
+            if self._fsync:
+                start = end - length
+                page = start - start % mmap.PAGESIZE
+                room.flush(page, end - page)
             return number
 
     def read(self) -> list[bytes]:

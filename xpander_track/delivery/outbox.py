@@ -39,7 +39,8 @@ def get() -> Dispatcher:
         with _lock:
             dispatcher = _dispatcher
             if dispatcher is None:
-                dispatcher = _dispatcher = Dispatcher(home(), settings.current().limits())
+                decided = settings.current()
+                dispatcher = _dispatcher = Dispatcher(home(), decided.limits(), fsync=decided.fsync)
                 atexit.register(_at_exit)
     return dispatcher
 

@@ -32,13 +32,15 @@ class Queue:
     Args:
         folder: Where the store is; None keeps everything in memory.
         limits: How much the store keeps.
+        fsync: As of the store.
     """
 
-    def __init__(self, folder: Path | None, limits: Limits | None = None) -> None:
+    def __init__(self, folder: Path | None, limits: Limits | None = None, *, fsync: bool = False) -> None:
         self.store: Store | None = None
         """The one on disk, if there is one that can be used."""
         self._folder = folder
         self._limits = limits
+        self._fsync = fsync
         self._memory: Store | None = None
         self._not_before = 0.0
         self._lost: list[str] = []
@@ -155,7 +157,7 @@ class Queue:
         if self._folder is None:
             return
         try:
-            self.store = Store(self._folder, self._limits)
+            self.store = Store(self._folder, self._limits, fsync=self._fsync)
         except NewerStoreError as error:
             self._folder = None
             say_memory(error)
