@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 import xpander_track
 
-from .conftest import KEY, PATIENCE, numbered
+from .conftest import KEY, PATIENCE, eventually, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,3 +117,131 @@ say(Task.report_external_task(agent_id="agent-1", id="direct").id)
     process = python(code, server=server, options=[]).wait()
     assert (process.lines, process.errors) == (["200", "direct"], "")
     assert set(server.tasks) == numbered(200) | {"direct"}
+
+
+CELERY = """
+import os
+from celery import Celery
+from xpander_track import tracked_task
+app = Celery("agents", broker="filesystem://")
+app.conf.broker_transport_options = {
+    name: os.environ["FOLDER"] for name in ("data_folder_in", "data_folder_out", "control_folder")
+}
+app.conf.task_ignore_result = True
+app.conf.broker_connection_retry_on_startup = True
+@app.task
+def answer(number):
+    with tracked_task(id=f"run-{number}", input="question") as run:
+        run.set_result("answer")
+    open(os.path.join(os.environ["FOLDER"], f"{number}.done"), "x").close()
+"""
+
+
+def test_runs_of_celerys_children_arrive(python: Python, server: PlatformServer, tmp_path: Path) -> None:
+    """
+    Prefork, with a new child for each task, which leaves without what other processes do at their exit.
+
+    These tasks take no time: no child lives for long enough to send anything. The next process does.
+    """
+    pytest.importorskip("celery", reason="Celery is not installed: see .ci/frameworks")
+    (tmp_path / "agents.py").write_text(CELERY)
+    (tmp_path / "broker").mkdir()
+    path = os.pathsep.join([str(tmp_path), str(Path(xpander_track.__file__).parents[1])])
+    environment = {
+        **os.environ, "PYTHONPATH": path, "XPANDER_AGENT_ID": "agent-1", "XPANDER_API_KEY": KEY,
+        "XPANDER_BASE_URL": server.url, "FOLDER": str(tmp_path / "broker"),
+    }  # fmt: skip
+    send = "import agents\nfor number in range(30): agents.answer.delay(number)"
+    subprocess.run([sys.executable, "-c", send], env=environment, cwd=tmp_path, check=True, timeout=PATIENCE)
+    command = [
+        sys.executable, "-m", "celery", "-A", "agents", "worker", "-P", "prefork", "-c", "2", "-l", "ERROR",
+        "--max-tasks-per-child", "1", "--without-gossip", "--without-mingle", "--without-heartbeat",
+    ]  # fmt: skip
+    worker = subprocess.Popen(command, env=environment, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL)
+    try:
+        eventually(lambda: len(list((tmp_path / "broker").glob("*.done"))) == 30)
+        worker.terminate()
+        worker.wait(PATIENCE)
+    finally:
+        if worker.poll() is None:
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+    python("run(30); flush(30)", server=server).wait()
+    assert set(server.tasks) == numbered(31)
+
+
+UWSGI = """
+from xpander_track import tracked_task
+def application(environ, respond):
+    with tracked_task(id=environ["PATH_INFO"].strip("/"), input="question") as run:
+        run.set_result("answer")
+    respond("200 OK", [("content-type", "text/plain")])
+    return [b"ok"]
+"""
+
+
+def test_runs_under_uwsgi_without_threads_are_left_to_the_next_process(
+    python: Python, server: PlatformServer, tmp_path: Path
+) -> None:
+    """There no thread ever runs, ours neither: nothing is lost, and no request waits for it."""
+    uwsgi = Path(sys.executable).with_name("uwsgi")
+    if not uwsgi.exists():
+        pytest.skip("uwsgi is not installed")
+    (tmp_path / "served.py").write_text(UWSGI)
+    path = os.pathsep.join([str(tmp_path), str(Path(xpander_track.__file__).parents[1])])
+    environment = {
+        **os.environ, "PYTHONPATH": path, "XPANDER_AGENT_ID": "agent-1", "XPANDER_API_KEY": KEY,
+        "XPANDER_BASE_URL": server.url,
+    }  # fmt: skip
+    address = tmp_path / "address"
+    command = [
+        str(uwsgi), "--http-socket", "127.0.0.1:0", "--master", "--processes", "2", "--module", "served",
+        "--virtualenv", sys.prefix, "--die-on-term", "--disable-logging", "--logto", str(address),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path, start_new_session=True)
+    try:
+        port = _port_of_uwsgi(address)
+        for number in range(50):
+            assert _get(port, f"run-{number}") == "ok"
+        process.terminate()
+        process.wait(PATIENCE)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    python("run(50); flush(30)", server=server).wait()
+    assert set(server.tasks) == numbered(51)
+
+
+def _port_of_uwsgi(log: Path) -> int:
+    """As it says at its start: the system gives it one."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        found = re.search(r"bound to TCP address 127\.0\.0\.1:(\d+)", log.read_text() if log.exists() else "")
+        if found:
+            return int(found[1])
+        time.sleep(0.05)
+    raise TimeoutError(log.read_text())
+
+
+def test_runs_of_a_process_that_is_frozen_after_each_call_arrive(python: Python, server: PlatformServer) -> None:
+    """As AWS Lambda does: the next call thaws it, and what was under way then goes on."""
+    code = """
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+for number in range(10):
+    say("waits for", number)
+    signal.sigwait({signal.SIGUSR1})
+    run(number)
+    say("returned", number)
+threading.Event().wait()
+"""
+    process = python(code, server=server)
+    for number in range(10):
+        process.until(f"waits for {number}")
+        process.send(signal.SIGUSR1)
+        process.until(f"returned {number}")
+        process.send(signal.SIGSTOP)
+        time.sleep(0.3)
+        process.send(signal.SIGCONT)
+    server.wait_until(lambda: numbered(10) <= set(server.tasks), PATIENCE)
+    process.kill()
