@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -27,8 +28,13 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def journal(folder: Path) -> Iterator[Journal]:
+@pytest.fixture(params=["mapped", "by calls"])
+def journal(request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    if request.param == "by calls":
+        monkeypatch.setattr(module.mmap, "mmap", refuse)
     journal = Journal(folder)
     yield journal
     journal.abandon()
@@ -52,8 +58,9 @@ def test_line_is_in_the_file_when_append_returns(folder: Path, journal: Journal)
     assert written(folder) == [line_of(1, b'{"id":"a"}')]
 
 
-def test_append_makes_no_system_call(folder: Path, journal: Journal) -> None:
+def test_append_makes_no_system_call(folder: Path) -> None:
     """But for now and then, to make room: a call that lets go of the GIL waits for whoever takes it."""
+    journal = Journal(folder)
     journal.append(b"first")
     os.close(journal._file)  # type: ignore[arg-type]  # whatever asks the kernel for it fails now
     journal._file = -1
@@ -155,6 +162,22 @@ def test_lines_are_brought_to_the_disk_itself_if_that_is_asked_for(
     journal.abandon()
     ends = [len(line_of(1, b"first")) + n * len(line_of(2, b"x" * 3000)) for n in (1, 2, 3)]
     assert flushed == ([(0, ends[0]), (0, ends[1]), (4096, ends[2])] if fsync else [])
+
+
+def test_line_that_the_disk_refuses_is_kept_in_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Room:
+        def __setitem__(self, place: object, value: object) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    journal = Journal(folder)
+    journal.append(b"a")
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_room", Room())
+        journal.append(b"b")
+    journal.append(b"c")
+    assert journal.problem is not None
+    assert sorted(journal.read()) == [line_of(1, b"a"), line_of(2, b"b"), line_of(3, b"c")]
+    journal.abandon()
 
 
 def test_read_gives_each_line_once_in_order(journal: Journal) -> None:

@@ -63,7 +63,7 @@ class Journal:
         self._read_to = 0
         self._lines = 0
         # The part of the file that is mapped. There is none yet where the two are equal.
-        self._room: mmap.mmap | None = None
+        self._room: mmap.mmap | _Unmapped | None = None
         self._room_start = self._room_end = 0
         self._memory: deque[bytes] = deque()
         self._memory_size = 0
@@ -92,11 +92,15 @@ class Journal:
             # First of all, so that what a finalizer or a signal's handler appends in the middle of this goes behind it.
             self._size += length
             end = self._size - self._room_start
-            room[end - length : end] = line
-            if self._fsync:
-                start = end - length
-                page = start - start % mmap.PAGESIZE
-                room.flush(page, end - page)
+            start = end - length
+            try:
+                room[start:end] = line
+                if self._fsync:
+                    page = start - start % mmap.PAGESIZE
+                    room.flush(page, end - page)
+            except OSError as error:  # Of a file that is not mapped, or of the disk itself.
+                self.problem = error
+                self._remember(line)
             return number
 
     def read(self) -> list[bytes]:
@@ -205,8 +209,12 @@ class Journal:
         except OSError:  # It may be enough for this one.
             size = needed
             _allocate(self._file, start, size)
-        self._room = mmap.mmap(self._file, size, offset=start)
-        self._room_start, self._room_end = start, start + size
+        room: mmap.mmap | _Unmapped
+        try:
+            room = mmap.mmap(self._file, size, offset=start)
+        except OSError:
+            room = _Unmapped(self._file, start)
+        self._room, self._room_start, self._room_end = room, start, start + size
 
     def _unmap(self) -> None:
         self._room = None
@@ -218,6 +226,24 @@ class Journal:
         while self._memory_size > _MAX_MEMORY:
             self._memory_size -= len(self._memory.popleft())
             self.dropped += 1
+
+
+class _Unmapped:
+    """Room in a file that cannot be mapped, as on some shared folders: written by calls, else as if it were mapped."""
+
+    def __init__(self, file: int, start: int) -> None:
+        self._file = file
+        self._start = start
+
+    def __setitem__(self, place: slice, data: bytes) -> None:
+        if os.pwrite(self._file, data, self._start + place.start) < len(data):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def __getitem__(self, place: slice) -> bytes:
+        return os.pread(self._file, place.stop - place.start, self._start + place.start)
+
+    def flush(self, _: int, __: int) -> None:
+        os.fsync(self._file)
 
 
 class DeadJournal:
