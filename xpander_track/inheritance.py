@@ -36,7 +36,8 @@ _STEP = "hand a run on to a task or thread"
 def ensure() -> None:
     """The hooks are there from now on, on the running loop too; or, if the user has decided so, gone."""
     if settings.current().propagate:
-        _wrap_threads()
+        if not _wrapped:
+            _wrap_threads()
         loop = asyncio._get_running_loop()  # noqa: SLF001  # the documented way that does not raise
         if loop is not None:
             _ensure_factory(loop)
@@ -257,8 +258,6 @@ _wrapped: list[tuple[Any, str, Any]] = []
 
 
 def _wrap_threads() -> None:
-    if _wrapped:
-        return
     _wrap(threading.Thread, "start", _start)
     _wrap(asyncio.BaseEventLoop, "set_task_factory", _set_task_factory)
     if sys.version_info >= (3, 11):

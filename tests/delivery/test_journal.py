@@ -50,6 +50,11 @@ def written(folder: Path) -> list[bytes]:
     return [path.read_bytes().rstrip(b"\0") for path in folder.iterdir()]
 
 
+def everything(journal: Journal) -> list[bytes]:
+    """All that its owner reads, batch by batch."""
+    return [line for batch in iter(journal.read, []) for line in batch]
+
+
 # --- one process ---
 
 
@@ -76,9 +81,7 @@ def test_lines_of_any_length_find_room(folder: Path, journal: Journal, length: i
     for number in range(1, 8):
         journal.append(b"%d" % number * length)
         expected.append(line_of(number, b"%d" % number * length))
-    read = []
-    while batch := journal.read():
-        read += batch
+    read = everything(journal)
     assert (read == expected, journal.problem) == (True, None)
     assert written(folder) == [b"".join(expected)]
 
@@ -300,9 +303,7 @@ def test_line_longer_than_a_batch_is_read_whole(journal: Journal, monkeypatch: p
     lines = [b"short", b"l" * 1000, b"short again"]
     for line in lines:
         journal.append(line)
-    read = []
-    while batch := journal.read():
-        read += batch
+    read = everything(journal)
     assert read == [line_of(number, line) for number, line in enumerate(lines, 1)]
 
 
@@ -335,7 +336,7 @@ def test_threads_do_not_mix_their_lines(journal: Journal) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    lines = journal.read()
+    lines = everything(journal)
     assert [read_line(line)[0] for line in lines] == list(range(1, 801))
     assert sorted(read_line(line)[1] for line in lines) == sorted(b"%d" % n * 500 for n in range(8) for _ in range(100))
 
@@ -370,9 +371,7 @@ def test_finalizer_that_appends_during_an_append_neither_deadlocks_nor_breaks_it
     monkeypatch.setattr(journal, "_room", Room(journal._room))
     journal.append(b"outer")
     journal.append(b"last")
-    lines = journal.read()
-    while more := journal.read():
-        lines += more
+    lines = everything(journal)
     assert sorted(lines) == [
         line_of(1, b"first"), line_of(2, b"outer"), line_of(3, b"inner" * 900), line_of(4, b"last"),
     ]  # fmt: skip

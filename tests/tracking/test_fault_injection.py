@@ -255,7 +255,7 @@ def noticed(name: str, error: type[BaseException]) -> list[str]:
     """The steps whose failure a user notices."""
     use(name)  # What is done once in a process is done.
     steps = functions_of(steps_of(name))
-    assert len(steps) > 40, "it was not watched"
+    assert len(steps) > 20, "it was not watched"
     seen: list[str] = []
     for step, functions in steps.items():
         with failing(step, functions, error):

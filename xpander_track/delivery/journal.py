@@ -11,8 +11,8 @@ of. (``write`` lets go, and beside a busy Python thread gets it back after 1.5 m
 ``tests/benchmarks/journal_append.py``.) The room is allocated before it is mapped, since there must be no full disk to
 be found out about by a signal.
 
-A line is ``number length checksum report``: one that is torn is told from a whole one. Zeros between lines, and behind
-the last one, are room.
+A line is ``number length checksum report``, the first three in hexadecimal: one that is torn is told from a whole one.
+Zeros between lines, and behind the last one, are room.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ _UNREADABLE = "unreadable.jsonl"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 # So much is mapped at a time: some hundred runs. What is read soon is overwritten, and no more is ever used.
 _ROOM = 128 * 1024
-_BATCH = 8 * 1024 * 1024
+# What is read at a time is in memory several times over, as Python objects.
+_BATCH = 256 * 1024
 # A file of which this much was read is begun anew, though more comes in all the time.
 _LONG = 16 * 1024 * 1024
 # A file that nobody shortens (the store cannot be used) gets no longer than this.
@@ -104,7 +105,7 @@ class Journal:
             return number
 
     def read(self) -> list[bytes]:
-        """The complete lines since the last ``read``, about 8 MiB at a time; to be followed by ``forget``."""
+        """The complete lines since the last ``read``, about 256 KiB at a time; to be followed by ``forget``."""
         with self.lock:
             lines = list(self._memory)
             self._memory.clear()
@@ -324,7 +325,7 @@ def is_alive(folder: Path, owner: str) -> bool:
 
 def line_of(number: int, report: bytes) -> bytes:
     """*report* as line *number* of a journal."""
-    return b"%d %d %08x %b\n" % (number, len(report), zlib.crc32(report, number), report)
+    return b"%x %x %x %b\n" % (number, len(report), zlib.crc32(report, number), report)
 
 
 def read_line(line: bytes) -> tuple[int, bytes]:
@@ -335,9 +336,9 @@ def read_line(line: bytes) -> tuple[int, bytes]:
         ValueError: It is torn, or was changed, or is of another format.
     """
     number, length, checksum, report = line.rstrip(b"\n").split(b" ", 3)
-    if int(length) != len(report) or int(checksum, 16) != zlib.crc32(report, int(number)):
+    if int(length, 16) != len(report) or int(checksum, 16) != zlib.crc32(report, int(number, 16)):
         raise ValueError("the checksum is wrong")
-    return int(number), report
+    return int(number, 16), report
 
 
 def _allocate(file: int, start: int, size: int) -> None:
