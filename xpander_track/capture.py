@@ -41,6 +41,8 @@ class Capture:
 
     def name(self, name: str) -> str:
         """The name of a tool: well-formed, and without secrets."""
+        if type(name) is not str:
+            name = str.__str__(name)
         kept = self._names.get(name)  # They come again and again.
         if kept is None:
             kept = self.redaction.text(well_formed(name))

@@ -24,7 +24,7 @@ _NAMES = (
 class Decided:
     """One consistent set of decisions, worked out once for as long as nothing changes."""
 
-    __slots__ = ("agent_id", "capture", "destinations", "environment", "is_enabled", "settings", "where_to")
+    __slots__ = ("_route", "agent_id", "capture", "environment", "is_enabled", "settings")
 
     def __init__(self, environment: list[object]) -> None:
         self.settings = settings.current()
@@ -33,8 +33,14 @@ class Decided:
         agent_id = self.settings.default_agent_id()
         self.agent_id = well_formed(agent_id) if agent_id else None
         self.capture = Capture(self.settings.max_chars, self.settings.redaction())
-        self.destinations: list[Destination] = destinations(None) if self.is_enabled else []
-        self.where_to = destinations_part(self.destinations)
+        self._route: tuple[list[Destination], bytes] | None = None
+
+    def route(self) -> tuple[list[Destination], bytes]:
+        """Where runs go that have no platform of their own; and the same as a part of their reports."""
+        if self._route is None:
+            found = destinations(None)
+            self._route = found, destinations_part(found)
+        return self._route
 
 
 def decided() -> Decided:
@@ -60,4 +66,4 @@ def _environment() -> list[object]:
     return [get(_KEY), get(_URL), get(_ORGANIZATION), get(_AGENT), get(_STAGING), get(_HOME), get(_DISABLED)]
 
 
-_KEY, _URL, _ORGANIZATION, _AGENT, _STAGING, _HOME, _DISABLED = map(os.environ.encodekey, _NAMES)
+_KEY, _URL, _ORGANIZATION, _AGENT, _STAGING, _HOME, _DISABLED = map(os.fsencode, _NAMES)

@@ -163,7 +163,7 @@ class Options:
         return None
 
     def _input(self, run: Run, call: Call | None) -> str | None:
-        if self.input is None and (call is None or not call.parameters.names):
+        if self.input is None and (call is None or not (call.args or call.kwargs or call.parameters.names)):
             return None  # Nothing was given, and nothing could be.
         with quietly("record a run's input", calls_user_code=True):
             if call is not None and callable(self.input):

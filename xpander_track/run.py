@@ -37,6 +37,8 @@ Given = TypeVar("Given")
 
 _TIMEOUTS = (TimeoutError, asyncio.TimeoutError)  # Two types before Python 3.11.
 _MAX_TOOL_DETAILS = 1_000
+# The name of a tool whose name cannot be kept, by a fault of ours.
+_UNKNOWN = "?"
 
 
 def _as_given(_: object, given: Given) -> Given:
@@ -65,7 +67,7 @@ class Run:
     __slots__ = (
         "__weakref__", "_agent_id", "_beginning", "_chunks", "_destinations", "_duration", "_ending", "_failure",
         "_generation", "_id", "_input", "_is_known", "_is_open", "_items", "_keeps_result", "_name", "_outer",
-        "_response", "_result", "_returned", "_started", "_started_at", "_tally", "_ticket", "_tools",
+        "_response", "_result", "_returned", "_started", "_started_at", "_tallies", "_ticket", "_tools",
         "_where_to", "capture",
     )  # fmt: skip
 
@@ -78,7 +80,6 @@ class Run:
     _items: Items | None
     _chunks: Chunks | None
     _response: Any
-    _tally: Tally | None
     _ticket: Ticket | None
     _beginning: bytes | None
 
@@ -100,7 +101,7 @@ class Run:
         self._name = name
         self._keeps_result = keeps_result
         if configuration is None:
-            self._destinations, self._where_to = now.destinations, now.where_to
+            self._destinations, self._where_to = now.route()
         else:
             self._destinations = destinations(configuration)
             self._where_to = destinations_part(self._destinations)
@@ -108,8 +109,9 @@ class Run:
         self._result = _UNSET
         self._input = self._returned = self._failure = self._ending = self._duration = None
         self._items = self._chunks = self._response = self._ticket = self._beginning = None
-        # Made when there is something to count; of a run inside of another one, that one's is told as well.
-        self._tally = None
+        # Made when there is something to count; of a run inside of another one, that one's is told as well. The first
+        # one counts, should two threads make one at a time.
+        self._tallies: list[Tally] = []
         self._outer = None if outer is None else outer.tally
         self._tools: list[ToolCall] = []
         self._is_known = self._is_open = False
@@ -165,14 +167,14 @@ class Run:
     @property
     def tokens(self) -> Tokens | None:
         """The tokens recorded so far; None if there are none, and None for each count that nobody reported."""
-        return None if self._tally is None else self._tally.tokens()
+        return self.tally.tokens() if self._tallies else None
 
     @property
     def used_tools(self) -> list[str]:
         """Names of the tool calls in order; if none was recorded, of those that the model asked for."""
-        if self._tools or self._tally is None:
+        if self._tools or not self._tallies:
             return [call.name for call in self._tools]
-        return self._tally.tools()
+        return self.tally.tools()
 
     @property
     def receipt(self) -> Receipt:
@@ -350,7 +352,7 @@ class Run:
             TypeError, ValueError: *name* is not a text, or is empty.
         """
         _check_name("name", name)
-        call = ToolCall(name, self.capture, self)
+        call = ToolCall(_UNKNOWN, self.capture, self)
         with quietly("record a tool's arguments"):
             call.name = self.capture.name(name)
             if self._is_open:
@@ -415,9 +417,9 @@ class Run:
     @property
     def tally(self) -> Tally:
         """What counts its usage."""
-        if self._tally is None:
-            self._tally = Tally(self._outer)
-        return self._tally
+        if not self._tallies:
+            self._tallies.append(Tally(self._outer))
+        return self._tallies[0]
 
     def make_known(self) -> Run:
         """Somebody gets hold of it, and may ask what becomes of its report."""
@@ -433,7 +435,7 @@ class Run:
             settings.check_seconds("duration", duration)
         if not self._is_open and not self._records("record_tool"):
             return
-        call = ToolCall(name, self.capture)
+        call = ToolCall(_UNKNOWN, self.capture)
         try:
             call.name = self.capture.name(name)
             if not (arguments is None and result is None and error is None and duration is None):
@@ -496,7 +498,7 @@ class Run:
         if error is not None and self._ending not in SUCCESSES and self._failure is None:
             self._failure = self.capture.text(describe_error(error))
         outcome = returned if error is None else error
-        if outcome is not None or self._tally is not None or self._chunks is not None:
+        if outcome is not None or self._tallies or self._chunks is not None:
             self._count(outcome)
         if returned is not None and self._keeps_result and self._result is _UNSET:
             self._returned = self.capture.text(returned)
@@ -505,9 +507,9 @@ class Run:
 
     def _count(self, outcome: object) -> None:
         """If nothing was counted in the run, what came of it tells: what has failed has cost as well."""
-        if self._tally is not None:
-            self._tally.settle()
-            if self._tally.tokens() is not None:
+        if self._tallies:
+            self.tally.settle()
+            if self.tally.tokens() is not None:
                 return
         if self._chunks is not None:
             self.tally.follow(self._chunks, but_inside=True)
@@ -519,9 +521,9 @@ class Run:
         news: dict[str, object] = {"stage": stage, "ending": self._ending, "duration": duration, "result": result}
         if self._response is not None:
             news["llm_response"] = self._raw_response()
-        if self._tally is not None and (tokens := self._tally.tokens()) is not None:
+        if self._tallies and (tokens := self.tally.tokens()) is not None:
             news["tokens"] = tokens.model_dump(exclude={"total_tokens"})
-        if (self._tools or self._tally is not None) and (used_tools := self.used_tools):
+        if (self._tools or self._tallies) and (used_tools := self.used_tools):
             news["used_tools"] = used_tools
             news["tool_calls"] = [call.as_data() for call in self._tools[:_MAX_TOOL_DETAILS]]
         report = reported(news, self._begun())
@@ -559,7 +561,8 @@ class _NoRun(Run):
         self._id = ""
         self._agent_id = self._name = self._input = self._failure = self._ticket = None
         self._ending = self._returned = self._response = self._items = self._chunks = None
-        self._tally = self._outer = self._beginning = None
+        self._outer = self._beginning = None
+        self._tallies = []
         self._result = _UNSET
         self._destinations = []
         self._where_to = b""

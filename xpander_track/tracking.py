@@ -291,12 +291,12 @@ class _Calls:
         # Else there is no receiver among the parameters: it is bound already, or never will be.
         kind: Any = type(target)
         self._may_be_bound = hasattr(kind, "__get__") and getattr(target, "__self__", None) is None
-        # Of what has no parameters, all calls are alike.
+        # Of what has no parameters, all calls are alike; if its signature says the truth.
         self._only = None if self._parameters.names else Call(self._parameters, (), {}, is_bound=False)
 
     def call(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """One call, as wrapt hands it over."""
-        if self._only is not None:
+        if self._only is not None and not args and not kwargs:
             return self._only
         if not self._may_be_bound:
             return Call(self._parameters, args, kwargs, is_bound=False)

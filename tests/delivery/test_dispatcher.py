@@ -59,6 +59,27 @@ def test_journal_is_empty_once_its_lines_are_in_the_store(
     assert ([path.read_bytes().strip(b"\0") for path in journals(home)], states(home)) == ([b""], {"run-1": "pending"})
 
 
+def test_deliveries_go_on_while_more_comes_in_than_is_recorded(
+    dispatcher: Dispatcher, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look into the journal finds something: the lanes have their turn in between."""
+    place = Place()
+    monkeypatch.setattr(module, "_BATCHES", 2)
+    read, numbers = dispatcher.journal.read, iter(range(1, 200))
+
+    def read_and_post() -> list[bytes]:
+        lines = read()
+        if not place.reports:
+            post(dispatcher, make_report(f"run-{next(numbers)}"), [place])
+        return lines
+
+    monkeypatch.setattr(dispatcher.journal, "read", read_and_post)
+    post(dispatcher, make_report("run-0"), [place])
+    flushed = drain(dispatcher)
+    assert (flushed.delivered, flushed.pending) == (len(place.reports), 0)
+    assert 3 < flushed.delivered < 100
+
+
 def test_nothing_is_left_of_the_journal_when_all_is_delivered(
     dispatcher: Dispatcher, place: Place, make_report: MakeReport, home: Path
 ) -> None:

@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,7 @@ from xpander_track.delivery import journal as module
 from xpander_track.delivery.journal import Journal, dead_journals, is_alive, line_of, read_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .conftest import Python
@@ -103,6 +103,60 @@ def test_long_file_is_cut_when_all_of_it_was_read(folder: Path, journal: Journal
         journal.read()
         journal.forget()
     assert [path.stat().st_size for path in folder.iterdir()] == [module._ROOM]
+
+
+def test_torn_line_takes_no_other_one_with_it(folder: Path, journal: Journal) -> None:
+    journal.append(b"a")
+    journal.abandon()
+    path = folder / f"{journal.owner}.jsonl"
+    lines = path.read_bytes().rstrip(b"\0")
+    path.write_bytes(lines + b"2 7 e" + bytes(100) + line_of(3, b"c") + bytes(50) + b"\n\n" + bytes(50))
+    assert lines_of(folder) == [[line_of(1, b"a"), line_of(3, b"c")]]
+
+
+@pytest.mark.parametrize(("known", "kind"), [(module._KEEPS_PLACE, module.mmap.mmap), (set(), module._Unmapped)])
+def test_file_is_mapped_only_where_what_is_allocated_stays_its_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, known: set[str], kind: type
+) -> None:
+    monkeypatch.setattr(module, "_KEEPS_PLACE", known)
+    journal = Journal(folder)
+    journal.append(b"a")
+    if known and not module._may_be_mapped(journal._file):  # type: ignore[arg-type]
+        pytest.skip("the temporary folder is on another kind of file system")
+    assert type(journal._room) is kind
+    journal.abandon()
+
+
+def test_system_without_a_list_of_mounts_maps_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOUNTS", folder / "nothing")
+    journal = Journal(folder)
+    journal.append(b"a")
+    assert (type(journal._room), written(folder)) == (module._Unmapped, [line_of(1, b"a")])
+    journal.abandon()
+
+
+def test_room_is_made_by_writing_where_it_cannot_be_allocated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As musl says of some network file systems; the GNU C library writes by itself."""
+
+    def refuse(*_: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(module.os, "posix_fallocate", refuse, raising=False)
+    journal = Journal(folder)
+    for number in range(1, 400):
+        journal.append(b"%d" % number * 300)
+    assert journal.problem is None
+    assert everything(journal) == [line_of(number, b"%d" % number * 300) for number in range(1, 400)]
+    journal.abandon()
+
+
+def test_abandoned_journal_is_let_go_of_though_a_frame_holds_its_room(folder: Path) -> None:
+    """Of a thread that the fork has left in the middle of an append."""
+    journal = Journal(folder)
+    journal.append(b"a")
+    held = journal._room
+    journal.abandon()
+    assert (lines_of(folder), held is not None) == ([[line_of(1, b"a")]], True)
 
 
 @pytest.mark.parametrize("copied", [slice(0), slice(50), slice(100, None), slice(1, None)])
@@ -375,6 +429,51 @@ def test_finalizer_that_appends_during_an_append_neither_deadlocks_nor_breaks_it
     assert sorted(lines) == [
         line_of(1, b"first"), line_of(2, b"outer"), line_of(3, b"inner" * 900), line_of(4, b"last"),
     ]  # fmt: skip
+
+
+def appending(journal: Journal, inner: list[bytes], function: Callable[..., Any]) -> Callable[..., Any]:
+    """*function*, after which a finalizer appends what is in *inner*."""
+
+    def call(*args: Any) -> Any:
+        returned = function(*args)
+        while inner:
+            journal.append(inner.pop())
+        return returned
+
+    return call
+
+
+def test_finalizer_that_appends_while_the_file_is_cut_loses_nothing(
+    folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.append(b"long" * 100_000)
+    everything(journal)
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "ftruncate", appending(journal, [b"inner"], os.ftruncate))
+        journal.forget()
+    journal.append(b"next")
+    assert lines_of(folder) == []
+    assert everything(journal) == [line_of(2, b"inner"), line_of(3, b"next")]
+    journal.forget()
+    assert (written(folder), journal.problem) == ([b""], None)
+
+
+@pytest.mark.parametrize("step", ["open", "pread", "write", "rename"])
+def test_finalizer_that_appends_while_the_file_is_begun_anew_loses_nothing(
+    folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    monkeypatch.setattr(module, "_LONG", 100)
+    journal.append(b"a" * 100)
+    journal.read()
+    journal.append(b"b")
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, step, appending(journal, [b"inner"], getattr(os, step)))
+        journal.forget()
+    journal.append(b"next")
+    expected = [line_of(2, b"b"), line_of(3, b"inner"), line_of(4, b"next")]
+    assert everything(journal) == expected
+    journal.abandon()
+    assert lines_of(folder) == [expected]
 
 
 def test_finalizer_that_appends_while_room_is_made_leaves_enough(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import pickle
 import random
@@ -21,6 +22,23 @@ if TYPE_CHECKING:
 
 
 # --- ids ---
+
+
+def test_id_and_input_are_computed_of_the_arguments_though_the_signature_says_there_are_none(
+    recorded: RunsRecorded,
+) -> None:
+    """As that of a function whose decorator takes an argument away."""
+
+    def answer() -> str:
+        return "answer"
+
+    @functools.wraps(answer)
+    def outer(request: dict[str, str]) -> str:
+        return answer() + request["to"]
+
+    tracked = track_task(id=lambda request: request["id"], input=lambda request: request["to"])(outer)
+    assert tracked({"id": "mine", "to": "you"}) == "answeryou"
+    assert [(run.id, run.input) for run in recorded()] == [("mine", "you")]
 
 
 def test_an_id_is_made_for_each_run(call: Call, recorded: RunsRecorded) -> None:
@@ -269,3 +287,9 @@ def test_settings_count_as_they_are_when_a_run_begins(recorded: RunsRecorded) ->
         with tracked_task():
             configure(agent_id="too late")
     assert [report.agent_id for report in recorded()] == ["first", "second", "first"]
+
+
+def test_run_with_a_platform_of_its_own_does_not_ask_for_another_one(log: Log) -> None:
+    with tracked_task(agent_id="agent-1", configuration=Configuration(api_key="key", base_url="http://127.0.0.1:9")):
+        pass
+    assert log() == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import AsyncMock, MagicMock, Mock
@@ -13,6 +15,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 
 from xpander_track import Tokens, Usage, configure, current_run, read_usage, tracked_task
+from xpander_track import run as run_module
+from xpander_track.usage import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -480,3 +484,24 @@ def test_counts_as_large_as_they_get_are_kept(recorded: RunsRecorded) -> None:
     with tracked_task() as run:
         run.record_tokens(prompt_tokens=10**30)
     assert counts(recorded()[0].tokens) == (10**30, None, None, None)
+
+
+def test_threads_that_count_at_the_same_moment_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first two of a run, each of which makes what counts."""
+    meet = threading.Barrier(2, timeout=20)
+
+    class Slow(Tally):
+        def __init__(self, outer: Tally | None = None) -> None:
+            super().__init__(outer)
+            with contextlib.suppress(threading.BrokenBarrierError):
+                meet.wait()
+
+    monkeypatch.setattr(run_module, "Tally", Slow)
+    with tracked_task(agent_id="agent-1") as run:
+        threads = [threading.Thread(target=run.record_tokens, kwargs={"prompt_tokens": n}) for n in (3, 4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert run.tokens is not None
+        assert run.tokens.prompt_tokens == 7

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Ends of runs that come within this many seconds are recorded together.
 _GATHER = 0.005
+# So many batches of the journal are recorded before deliveries have their turn again.
+_BATCHES = 8
 # How often a living process looks for runs that a dead one has left.
 _ADOPT_EVERY = 5.0
 _RETRY_STORE = 1.0
@@ -86,6 +88,7 @@ class Dispatcher:
         self._taken: list[bytes] = []  # Lines of the journal that are to be taken apart,
         self._unrecorded: list[tuple[int, Report]] = []  # and what they say, which is to be recorded.
         self._woken = False
+        self._is_behind = False  # There is more in the journal than was taken in so far.
         self._is_started = False
         self._is_stopped = False
         self._collecting: asyncio.TimerHandle | None = None
@@ -183,7 +186,7 @@ class Dispatcher:
         self._collect()
         for lane in self._lanes.values():
             lane.hurry()
-        while (self._taken or self._unrecorded) or not all(
+        while (self._is_behind or self._taken or self._unrecorded) or not all(
             (lane.is_idle and (give_up or lane.is_written)) or (give_up and lane.is_stuck)
             for lane in self._lanes.values()
         ):
@@ -208,7 +211,7 @@ class Dispatcher:
         """The process is about to end: deliver what can be delivered, leave nothing behind that is finished."""
         flushed = await self.drain(timeout, give_up=True)
         with quietly("tidy up the journal"):
-            is_recorded = not self._taken and not self._unrecorded
+            is_recorded = not (self._is_behind or self._taken or self._unrecorded)
             if self.queue is not None and is_recorded and self.queue.is_finished(self.journal.owner):
                 self.journal.forget()
                 self.journal.close()
@@ -261,22 +264,30 @@ class Dispatcher:
         self._woken = False  # Before the journal is read: what comes in later wakes us again.
         try:
             self._record()  # What could not be recorded before.
-            while self._taken or self._take():
-                self._woken = True
-                self._unrecorded = entries(self._taken, self._home)
-                self._taken = []
-                self._record()
+            self._is_behind = self._take_in()
         except Exception as error:  # noqa: BLE001  # whatever it is: the lines are kept, and tried again
             trouble("record finished runs in the history", error)
             self._collecting = asyncio.get_running_loop().call_later(_RETRY_STORE, self._collect)
         else:
             if self._woken and not self._is_stopped:
                 # Where there was something, there will be more: to look again takes less than to be woken.
-                self._collecting = asyncio.get_running_loop().call_later(_GATHER, self._collect)
+                soon = 0.0 if self._is_behind else _GATHER
+                self._collecting = asyncio.get_running_loop().call_later(soon, self._collect)
         self.changed.set()
         self._open_lanes()
         for lane in self._lanes.values():
             lane.look()
+
+    def _take_in(self) -> bool:
+        """Record what is in the journal, up to a bound: deliveries go on meanwhile. Whether there may be more."""
+        for _ in range(_BATCHES):
+            if not self._taken and not self._take():
+                return False
+            self._woken = True
+            self._unrecorded = entries(self._taken, self._home)
+            self._taken = []
+            self._record()
+        return True
 
     def _take(self) -> bool:
         self._taken = self.journal.read()

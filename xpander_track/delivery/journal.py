@@ -17,6 +17,7 @@ Zeros between lines, and behind the last one, are room.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import mmap
@@ -25,11 +26,11 @@ import random
 import threading
 import zlib
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _SUFFIX = ".jsonl"
 _NEW = ".new"
@@ -37,6 +38,10 @@ _UNREADABLE = "unreadable.jsonl"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 # So much is mapped at a time: some hundred runs. What is read soon is overwritten, and no more is ever used.
 _ROOM = 128 * 1024
+_MOUNTS = Path("/proc/self/mountinfo")  # See proc(5).
+# Where a file that was allocated is written to in place.
+_KEEPS_PLACE = {"ext2", "ext3", "ext4", "xfs", "tmpfs", "ramfs", "overlay"}
+_NOT_KNOWN_THERE = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 # What is read at a time is in memory several times over, as Python objects.
 _BATCH = 256 * 1024
 # A file of which this much was read is begun anew, though more comes in all the time.
@@ -66,6 +71,7 @@ class Journal:
         # The part of the file that is mapped. There is none yet where the two are equal.
         self._room: mmap.mmap | _Unmapped | None = None
         self._room_start = self._room_end = 0
+        self._is_mapped = False
         self._memory: deque[bytes] = deque()
         self._memory_size = 0
         # Re-entrant: a finalizer that runs inside of append() may end a run of its own.
@@ -99,17 +105,19 @@ class Journal:
                 if self._fsync:
                     page = start - start % mmap.PAGESIZE
                     room.flush(page, end - page)
-            except OSError as error:  # Of a file that is not mapped, or of the disk itself.
-                self.problem = error
+            except (OSError, IndexError, ValueError) as error:
+                # The disk; or, in the middle of this, a signal's handler has made room, or forked.
+                self.problem = error if isinstance(error, OSError) else self.problem
                 self._remember(line)
             return number
 
     def read(self) -> list[bytes]:
         """The complete lines since the last ``read``, about 256 KiB at a time; to be followed by ``forget``."""
         with self.lock:
-            lines = list(self._memory)
-            self._memory.clear()
-            self._memory_size = 0
+            lines: list[bytes] = []
+            while self._memory:  # One by one: a finalizer may append in the middle of this.
+                lines.append(self._memory.popleft())
+                self._memory_size -= len(lines[-1])
             if self._file is None or self._read_to == self._size:
                 return lines
             if self._room is not None and self._read_to >= self._room_start:
@@ -132,7 +140,8 @@ class Journal:
                 else:
                     self._room_end = 0
                     os.ftruncate(self._file, 0)
-                self._size = self._read_to = 0
+                if self._size == self._read_to:  # Else after that call: it goes on where it was.
+                    self._size = self._read_to = 0
             elif self._read_to > _LONG:
                 self._begin_anew()
 
@@ -145,6 +154,8 @@ class Journal:
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's file, whose lock would else live on in us."""
+        if self._room is not None and not isinstance(self._room, _Unmapped):
+            self._room.close()  # It has a descriptor of its own; a thread's frame that the fork has left may hold it.
         self._unmap()
         if self._file is not None:
             os.close(self._file)
@@ -164,27 +175,44 @@ class Journal:
         fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file).st_nlink:
             self._file = file
+            self._is_mapped = _may_be_mapped(file)
+            self._bring_folder_to_disk()
         else:  # Before we had the lock, another process took it for a dead one's, and removed it.
             os.close(file)
             self._open()
 
     def _begin_anew(self) -> None:
         """What was not read yet goes into a new file, which takes the place of the long one in one step."""
-        assert self._file is not None
-        rest = os.pread(self._file, self._size - self._read_to, self._read_to)
+        old = self._file
+        assert old is not None
         new = self._path().with_suffix(_NEW)
         file = os.open(new, _FLAGS | os.O_TRUNC, 0o600)
+        copied = self._read_to
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            _write_whole(file, rest)
+            copied += _copy(old, file, copied, self._size)
+            if self._fsync:
+                os.fsync(file)
             new.rename(self._path())
+            while copied < self._size:  # A finalizer has appended in the middle of this.
+                copied += _copy(old, file, copied, self._size)
         except OSError:  # There is no room for both: the long one goes on, until all of it was read.
             os.close(file)
             new.unlink(missing_ok=True)
             return
-        self._unmap()
-        os.close(self._file)
-        self._file, self._size, self._read_to = file, len(rest), 0
+        self._room, self._room_start, self._room_end = None, 0, 0
+        self._file, self._size, self._read_to = file, copied - self._read_to, 0
+        os.close(old)
+        self._bring_folder_to_disk()
+
+    def _bring_folder_to_disk(self) -> None:
+        """The name of the file is safe as well."""
+        if self._fsync:
+            folder = os.open(self._path().parent, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def _finds_room(self, length: int) -> bool:
         """Whether there is room for *length* bytes, now that more of the file is mapped."""
@@ -210,11 +238,10 @@ class Journal:
         except OSError:  # It may be enough for this one.
             size = needed
             _allocate(self._file, start, size)
-        room: mmap.mmap | _Unmapped
-        try:
-            room = mmap.mmap(self._file, size, offset=start)
-        except OSError:
-            room = _Unmapped(self._file, start)
+        room: mmap.mmap | _Unmapped = _Unmapped(self._file, start)
+        if self._is_mapped:
+            with contextlib.suppress(OSError):
+                room = mmap.mmap(self._file, size, offset=start)
         self._room, self._room_start, self._room_end = room, start, start + size
 
     def _unmap(self) -> None:
@@ -341,11 +368,33 @@ def read_line(line: bytes) -> tuple[int, bytes]:
     return int(number, 16), report
 
 
+def _may_be_mapped(file: int) -> bool:
+    """
+    Whether what is allocated of *file* stays its own, so that writing to it where it is mapped needs no more room.
+
+    Not so where each write goes to another place (btrfs, zfs, ...), or to another machine: there a full disk would be
+    told by a signal that ends the process.
+    """
+    device = os.fstat(file).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # No Linux.
+        return False
+    fields = next((line.split() for line in mounts if line.split(" ", 3)[2] == number), [])
+    return "-" in fields and fields[fields.index("-") + 1] in _KEEPS_PLACE
+
+
 def _allocate(file: int, start: int, size: int) -> None:
     """Take so many bytes of the disk for *file*; OSError, if there are not as many."""
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, start, size)
-        return
+        try:
+            os.posix_fallocate(file, start, size)
+        except OSError as error:
+            if error.errno not in _NOT_KNOWN_THERE:
+                raise
+        else:
+            return
     missing = max(0, start + size - os.fstat(file).st_size)
     if os.pwrite(file, bytes(missing), start + size - missing) < missing:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -354,6 +403,13 @@ def _allocate(file: int, start: int, size: int) -> None:
 def _write_whole(file: int, data: bytes) -> None:
     if os.write(file, data) < len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _copy(old: int, new: int, start: int, end: int) -> int:
+    """Append to *new* what is between *start* and *end* in *old*; how much that is."""
+    data = os.pread(old, end - start, start)
+    _write_whole(new, data)
+    return len(data)
 
 
 def _read_lines(file: int, position: int) -> bytes:
@@ -368,6 +424,6 @@ def _read_lines(file: int, position: int) -> bytes:
 
 
 def _split(data: bytes) -> list[bytes]:
-    """The lines of *data*; zeros in front of one are room."""
-    lines = (line.lstrip(b"\0") for line in data.splitlines(keepends=True))
-    return [line for line in lines if line != b"\n"]
+    """The lines of *data*. Before one there may be room, and what was torn before that."""
+    lines = (line[line.rfind(b"\0") + 1 :] for line in data.splitlines(keepends=True))
+    return [line for line in lines if line.strip()]
