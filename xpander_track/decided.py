@@ -24,7 +24,7 @@ _NAMES = (
 class Decided:
     """One consistent set of decisions, worked out once for as long as nothing changes."""
 
-    __slots__ = ("_route", "agent_id", "capture", "environment", "is_enabled", "settings")
+    __slots__ = ("agent_id", "capture", "environment", "is_enabled", "route", "settings")
 
     def __init__(self, environment: list[object]) -> None:
         self.settings = settings.current()
@@ -33,14 +33,14 @@ class Decided:
         agent_id = self.settings.default_agent_id()
         self.agent_id = well_formed(agent_id) if agent_id else None
         self.capture = Capture(self.settings.max_chars, self.settings.redaction())
-        self._route: tuple[list[Destination], bytes] | None = None
+        # Where runs go that have no platform of their own, and the same as a part of their reports; None: not found.
+        self.route: tuple[list[Destination], bytes] | None = None
 
-    def route(self) -> tuple[list[Destination], bytes]:
-        """Where runs go that have no platform of their own; and the same as a part of their reports."""
-        if self._route is None:
-            found = destinations(None)
-            self._route = found, destinations_part(found)
-        return self._route
+    def find_route(self) -> tuple[list[Destination], bytes]:
+        """The route, found when it is needed: it is said where none of the user's is found."""
+        found = destinations(None)
+        self.route = found, destinations_part(found)
+        return self.route
 
 
 def decided() -> Decided:
