@@ -381,8 +381,8 @@ def _may_be_mapped(file: int) -> bool:
         mounts = _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # No Linux.
         return False
-    fields = next((line.split() for line in mounts if line.split(" ", 3)[2] == number), [])
-    return "-" in fields and fields[fields.index("-") + 1] in _KEEPS_PLACE
+    kinds = [line.partition(" - ")[2].split(" ", 1)[0] for line in mounts if line.split(" ", 3)[2] == number]
+    return bool(kinds) and kinds[-1] in _KEEPS_PLACE
 
 
 def _allocate(file: int, start: int, size: int) -> None:
