@@ -458,6 +458,20 @@ def test_finalizer_that_appends_while_the_file_is_cut_loses_nothing(
     assert (written(folder), journal.problem) == ([b""], None)
 
 
+@pytest.mark.parametrize("step", ["unlink", "close"])
+def test_finalizer_that_appends_while_the_file_is_closed_loses_nothing(
+    folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    journal.append(b"a")
+    everything(journal)
+    journal.forget()
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, step, appending(journal, [b"inner"], getattr(os, step)))
+        journal.close()
+    journal.append(b"next")
+    assert written(folder) == [line_of(2, b"inner") + line_of(3, b"next")]
+
+
 @pytest.mark.parametrize("step", ["open", "pread", "write", "rename"])
 def test_finalizer_that_appends_while_the_file_is_begun_anew_loses_nothing(
     folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, step: str

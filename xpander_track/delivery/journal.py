@@ -8,8 +8,8 @@ elsewhere, also under a load that never pauses.
 
 The end of the file is mapped into memory, and a line is copied there: no system call, so that the GIL is not let go
 of. (``write`` lets go, and beside a busy Python thread gets it back after 1.5 ms on average: measured, in
-``tests/benchmarks/journal_append.py``.) The room is allocated before it is mapped, since there must be no full disk to
-be found out about by a signal.
+``tests/benchmarks/journal_append.py``.) The room is allocated before it is mapped, and mapped only where it then stays
+the file's own: a full disk must not be found out about by a signal. Elsewhere a line is written.
 
 A line is ``number length checksum report``, the first three in hexadecimal: one that is torn is told from a whole one.
 Zeros between lines, and behind the last one, are room.
@@ -132,7 +132,7 @@ class Journal:
         with self.lock:
             if self._file is None or not self._read_to:
                 return
-            zeros, whole = bytes(self._read_to), slice(0, self._read_to)
+            zeros, whole = bytes(min(self._read_to, _ROOM)), slice(0, self._read_to)
             # From here to the end of the block nothing is made, so that no finalizer appends in the middle of it.
             if self._size == self._read_to:
                 if self._room is not None and self._room_start == 0 < self._room_end <= _ROOM:
@@ -148,9 +148,15 @@ class Journal:
     def close(self) -> None:
         """Nothing is unfinished: remove the file. A later ``append`` begins a new one."""
         with self.lock:
-            if self._file is not None and not self._size:
-                self._path().unlink(missing_ok=True)
-                self.abandon()
+            file = self._file
+            if file is None:
+                return
+            path = self._path()
+            if not self._size:
+                # First of all, so that what a finalizer appends in the middle of this begins a new one.
+                self._file, self._room, self._room_end = None, None, 0
+                path.unlink(missing_ok=True)
+                os.close(file)
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's file, whose lock would else live on in us."""

@@ -66,7 +66,7 @@ class Lane:
         self._in_flight: dict[str, asyncio.Task[None]] = {}  # By the run's id.
         self._outcomes: dict[str, Outcome] = {}  # The same; not yet written down.
         self._is_empty = False  # The store had nothing more, when last asked.
-        self._is_long = False  # And when it was asked before, it had very many.
+        self._is_long = False  # It had very many.
         self._is_proven = False  # The last delivery to end has arrived.
         self._took = 0.0  # Seconds that one takes, lately.
         self._moved_at = 0.0  # When one has ended, or the first of some begun.
