@@ -434,8 +434,8 @@ def test_finalizer_that_appends_during_an_append_neither_deadlocks_nor_breaks_it
 def appending(journal: Journal, inner: list[bytes], function: Callable[..., Any]) -> Callable[..., Any]:
     """*function*, after which a finalizer appends what is in *inner*."""
 
-    def call(*args: Any) -> Any:
-        returned = function(*args)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        returned = function(*args, **kwargs)
         while inner:
             journal.append(inner.pop())
         return returned
@@ -465,8 +465,9 @@ def test_finalizer_that_appends_while_the_file_is_closed_loses_nothing(
     journal.append(b"a")
     everything(journal)
     journal.forget()
+    owner = module.Path if step == "unlink" else os
     with monkeypatch.context() as patch:
-        patch.setattr(module.os, step, appending(journal, [b"inner"], getattr(os, step)))
+        patch.setattr(owner, step, appending(journal, [b"inner"], getattr(owner, step)))
         journal.close()
     journal.append(b"next")
     assert written(folder) == [line_of(2, b"inner") + line_of(3, b"next")]
@@ -480,8 +481,9 @@ def test_finalizer_that_appends_while_the_file_is_begun_anew_loses_nothing(
     journal.append(b"a" * 100)
     journal.read()
     journal.append(b"b")
+    owner = module.Path if step == "rename" else os
     with monkeypatch.context() as patch:
-        patch.setattr(module.os, step, appending(journal, [b"inner"], getattr(os, step)))
+        patch.setattr(owner, step, appending(journal, [b"inner"], getattr(owner, step)))
         journal.forget()
     journal.append(b"next")
     expected = [line_of(2, b"b"), line_of(3, b"inner"), line_of(4, b"next")]

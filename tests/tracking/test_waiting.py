@@ -164,7 +164,7 @@ def test_waiting_may_be_cancelled_and_the_run_has_ended(server: PlatformServer) 
 def test_nobody_waits_for_a_platform_that_is_known_to_be_down(call: Call, server: PlatformServer) -> None:
     server.always = Answer(503)
     call(current_run)
-    server.wait_until(lambda: len(server.requests) == 2)  # By the second attempt, the first is known to have failed.
+    server.wait_until(lambda: len(server.requests) >= 2)  # By the second attempt, the first is known to have failed.
     started = time.monotonic()
     run = call(current_run, decorator=track_task(wait=30))
     assert time.monotonic() - started < 5
@@ -216,7 +216,7 @@ def test_reported_is_none_in_time_and_the_receipt_says_why(reported: Reported, s
     started = time.monotonic()
     assert reported(run, 0.1) is None
     assert time.monotonic() - started < 5
-    server.wait_until(lambda: len(server.requests) == 2)  # By the second attempt, what came of the first is known.
+    server.wait_until(lambda: len(server.requests) >= 2)  # By the second attempt, what came of the first is known.
     assert (run.receipt.state, run.receipt.reason) == ("pending", "HTTP 503")
 
 
