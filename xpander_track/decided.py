@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 from . import settings
 from .capture import Capture
 from .delivery.report import destinations_part
-from .delivery.routing import destinations
+from .delivery.routing import ENVIRONMENT, destinations
 from .describe import well_formed
 
 if TYPE_CHECKING:
     from .delivery.destination import Destination
 
 # All that is read of the environment.
-_NAMES = (
-    "XPANDER_API_KEY", "XPANDER_BASE_URL", "XPANDER_ORGANIZATION_ID", "XPANDER_AGENT_ID", "IS_STG",
-    "XPANDER_TRACK_HOME", "XPANDER_TRACK_DISABLED",
-)  # fmt: skip
+_NAMES = (*ENVIRONMENT, "XPANDER_AGENT_ID", "XPANDER_TRACK_DISABLED")
 
 
 class Decided:
@@ -63,7 +60,7 @@ def _environment() -> list[object]:
     if raw is None:
         return [*map(variables.get, _NAMES)]
     get = raw.get
-    return [get(_KEY), get(_URL), get(_ORGANIZATION), get(_AGENT), get(_STAGING), get(_HOME), get(_DISABLED)]
+    return [get(_KEY), get(_URL), get(_ORGANIZATION), get(_STAGING), get(_HOME), get(_AGENT), get(_DISABLED)]
 
 
-_KEY, _URL, _ORGANIZATION, _AGENT, _STAGING, _HOME, _DISABLED = map(os.fsencode, _NAMES)
+_KEY, _URL, _ORGANIZATION, _STAGING, _HOME, _AGENT, _DISABLED = map(os.fsencode, _NAMES)

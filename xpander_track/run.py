@@ -526,7 +526,7 @@ class Run:
         if (self._tools or self._tallies) and (used_tools := self.used_tools):
             news["used_tools"] = used_tools
             news["tool_calls"] = [call.as_data() for call in self._tools[:_MAX_TOOL_DETAILS]]
-        report = reported(news, self._beginning or self._begun())
+        report = reported(news, self._begun())
         outbox.get().post(report, self._id, self._destinations, is_end=stage == "ended")
 
     def _begun(self) -> bytes:

@@ -50,6 +50,16 @@ def written(folder: Path) -> list[bytes]:
     return [path.read_bytes().rstrip(b"\0") for path in folder.iterdir()]
 
 
+class Refusing:
+    """Room that cannot be written to."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __setitem__(self, place: object, value: object) -> None:
+        raise self.error
+
+
 def everything(journal: Journal) -> list[bytes]:
     """All that its owner reads, batch by batch."""
     return [line for batch in iter(journal.read, []) for line in batch]
@@ -178,13 +188,9 @@ def test_half_a_line_is_never_taken_for_a_whole_one(folder: Path, journal: Journ
 def test_line_that_ctrl_c_breaks_takes_nothing_with_it(
     folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Room:
-        def __setitem__(self, place: object, value: object) -> None:
-            raise KeyboardInterrupt
-
     journal.append(b"a")
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "_room", Room())
+        patch.setattr(journal, "_room", Refusing(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             journal.append(b"b" * 100)
     journal.append(b"c")
@@ -222,14 +228,10 @@ def test_lines_are_brought_to_the_disk_itself_if_that_is_asked_for(
 
 
 def test_line_that_the_disk_refuses_is_kept_in_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Room:
-        def __setitem__(self, place: object, value: object) -> None:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
     journal = Journal(folder)
     journal.append(b"a")
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "_room", Room())
+        patch.setattr(journal, "_room", Refusing(OSError(errno.EIO, os.strerror(errno.EIO))))
         journal.append(b"b")
     journal.append(b"c")
     assert journal.problem is not None
@@ -473,7 +475,7 @@ def test_finalizer_that_appends_while_the_file_is_closed_loses_nothing(
     assert written(folder) == [line_of(2, b"inner") + line_of(3, b"next")]
 
 
-@pytest.mark.parametrize("step", ["open", "pread", "write", "rename"])
+@pytest.mark.parametrize("step", ["open", "pread", "pwrite", "rename"])
 def test_finalizer_that_appends_while_the_file_is_begun_anew_loses_nothing(
     folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -41,33 +41,46 @@ def app(environ, respond):
 
 
 @pytest.fixture
-def served(tmp_path: Path, server: PlatformServer) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], int]]]:
-    """``served("--preload")``: the application under gunicorn with two workers; its process, and its port."""
-    pytest.importorskip("gunicorn", reason="gunicorn is not installed")
-    (tmp_path / "served.py").write_text(APP)
+def environment(tmp_path: Path, server: PlatformServer) -> dict[str, str]:
+    """Of a process that imports what is in *tmp_path*, and reports to *server*."""
+    path = os.pathsep.join([str(tmp_path), str(Path(xpander_track.__file__).parents[1])])
+    return {
+        **os.environ, "PYTHONPATH": path, "XPANDER_AGENT_ID": "agent-1", "XPANDER_API_KEY": KEY,
+        "XPANDER_BASE_URL": server.url,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """``start(command)``: a process, which is gone with all that it has started when the test is over."""
     processes: list[subprocess.Popen[bytes]] = []
 
-    def start(*options: str) -> tuple[subprocess.Popen[bytes], int]:
-        path = os.pathsep.join([str(tmp_path), str(Path(xpander_track.__file__).parents[1])])
-        environment = {
-            **os.environ, "PYTHONPATH": path, "XPANDER_AGENT_ID": "agent-1", "XPANDER_API_KEY": KEY,
-            "XPANDER_BASE_URL": server.url,
-        }  # fmt: skip
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            file, port = listener.fileno(), listener.getsockname()[1]
-            command = [sys.executable, "-m", "gunicorn", "served:app", "-b", f"fd://{file}", "-w", "2", *options]
-            processes.append(
-                subprocess.Popen(
-                    command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True, pass_fds=[file]
-                )
-            )
-        return processes[-1], port
+    def begin(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        processes.append(subprocess.Popen(command, env=environment, cwd=tmp_path, start_new_session=True, **options))
+        return processes[-1]
 
-    yield start
+    yield begin
     for process in processes:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@pytest.fixture
+def served(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]
+) -> Callable[..., tuple[subprocess.Popen[bytes], int]]:
+    """``served("--preload")``: the application under gunicorn with two workers; its process, and its port."""
+    pytest.importorskip("gunicorn", reason="gunicorn is not installed")
+    (tmp_path / "served.py").write_text(APP)
+
+    def serve(*options: str) -> tuple[subprocess.Popen[bytes], int]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            file, port = listener.fileno(), listener.getsockname()[1]
+            command = [sys.executable, "-m", "gunicorn", "served:app", "-b", f"fd://{file}", "-w", "2", *options]
+            return start(command, stderr=subprocess.DEVNULL, pass_fds=[file]), port
+
+    return serve
 
 
 def _get(port: int, path: str) -> str:
@@ -137,7 +150,13 @@ def answer(number):
 """
 
 
-def test_runs_of_celerys_children_arrive(python: Python, server: PlatformServer, tmp_path: Path) -> None:
+def test_runs_of_celerys_children_arrive(
+    python: Python,
+    server: PlatformServer,
+    tmp_path: Path,
+    environment: dict[str, str],
+    start: Callable[..., subprocess.Popen[bytes]],
+) -> None:
     """
     Prefork, with a new child for each task, which leaves without what other processes do at their exit.
 
@@ -146,26 +165,17 @@ def test_runs_of_celerys_children_arrive(python: Python, server: PlatformServer,
     pytest.importorskip("celery", reason="Celery is not installed: see .ci/frameworks")
     (tmp_path / "agents.py").write_text(CELERY)
     (tmp_path / "broker").mkdir()
-    path = os.pathsep.join([str(tmp_path), str(Path(xpander_track.__file__).parents[1])])
-    environment = {
-        **os.environ, "PYTHONPATH": path, "XPANDER_AGENT_ID": "agent-1", "XPANDER_API_KEY": KEY,
-        "XPANDER_BASE_URL": server.url, "FOLDER": str(tmp_path / "broker"),
-    }  # fmt: skip
+    environment["FOLDER"] = str(tmp_path / "broker")
     send = "import agents\nfor number in range(30): agents.answer.delay(number)"
     subprocess.run([sys.executable, "-c", send], env=environment, cwd=tmp_path, check=True, timeout=PATIENCE)
     command = [
         sys.executable, "-m", "celery", "-A", "agents", "worker", "-P", "prefork", "-c", "2", "-l", "ERROR",
         "--max-tasks-per-child", "1", "--without-gossip", "--without-mingle", "--without-heartbeat",
     ]  # fmt: skip
-    worker = subprocess.Popen(command, env=environment, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL)
-    try:
-        eventually(lambda: len(list((tmp_path / "broker").glob("*.done"))) == 30)
-        worker.terminate()
-        worker.wait(PATIENCE)
-    finally:
-        if worker.poll() is None:
-            os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait()
+    worker = start(command, stdout=subprocess.DEVNULL)
+    eventually(lambda: len(list((tmp_path / "broker").glob("*.done"))) == 30)
+    worker.terminate()
+    worker.wait(PATIENCE)
     python("run(30); flush(30)", server=server).wait()
     assert set(server.tasks) == numbered(31)
 
@@ -181,47 +191,32 @@ def application(environ, respond):
 
 
 def test_runs_under_uwsgi_without_threads_are_left_to_the_next_process(
-    python: Python, server: PlatformServer, tmp_path: Path
+    python: Python, server: PlatformServer, tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     """There no thread ever runs, ours neither: nothing is lost, and no request waits for it."""
     uwsgi = Path(sys.executable).with_name("uwsgi")
     if not uwsgi.exists():
         pytest.skip("uwsgi is not installed")
     (tmp_path / "served.py").write_text(UWSGI)
-    path = os.pathsep.join([str(tmp_path), str(Path(xpander_track.__file__).parents[1])])
-    environment = {
-        **os.environ, "PYTHONPATH": path, "XPANDER_AGENT_ID": "agent-1", "XPANDER_API_KEY": KEY,
-        "XPANDER_BASE_URL": server.url,
-    }  # fmt: skip
-    address = tmp_path / "address"
+    log = tmp_path / "log"
     command = [
         str(uwsgi), "--http-socket", "127.0.0.1:0", "--master", "--processes", "2", "--module", "served",
-        "--virtualenv", sys.prefix, "--die-on-term", "--disable-logging", "--logto", str(address),
+        "--virtualenv", sys.prefix, "--die-on-term", "--disable-logging", "--logto", str(log),
     ]  # fmt: skip
-    process = subprocess.Popen(command, env=environment, cwd=tmp_path, start_new_session=True)
-    try:
-        port = _port_of_uwsgi(address)
-        for number in range(50):
-            assert _get(port, f"run-{number}") == "ok"
-        process.terminate()
-        process.wait(PATIENCE)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process = start(command)
+
+    def port() -> str:
+        """As it says at its start: the system gives it one."""
+        found = re.search(r"bound to TCP address 127\.0\.0\.1:(\d+)", log.read_text() if log.exists() else "")
+        return found[1] if found else ""
+
+    eventually(port)
+    for number in range(50):
+        assert _get(int(port()), f"run-{number}") == "ok"
+    process.terminate()
+    process.wait(PATIENCE)
     python("run(50); flush(30)", server=server).wait()
     assert set(server.tasks) == numbered(51)
-
-
-def _port_of_uwsgi(log: Path) -> int:
-    """As it says at its start: the system gives it one."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        found = re.search(r"bound to TCP address 127\.0\.0\.1:(\d+)", log.read_text() if log.exists() else "")
-        if found:
-            return int(found[1])
-        time.sleep(0.05)
-    raise TimeoutError(log.read_text())
 
 
 def test_runs_of_a_process_that_is_frozen_after_each_call_arrive(python: Python, server: PlatformServer) -> None:

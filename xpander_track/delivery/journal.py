@@ -71,7 +71,7 @@ class Journal:
         # The part of the file that is mapped. There is none yet where the two are equal.
         self._room: mmap.mmap | _Unmapped | None = None
         self._room_start = self._room_end = 0
-        self._is_mapped = False
+        self._may_map = False
         self._memory: deque[bytes] = deque()
         self._memory_size = 0
         # Re-entrant: a finalizer that runs inside of append() may end a run of its own.
@@ -181,7 +181,7 @@ class Journal:
         fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file).st_nlink:
             self._file = file
-            self._is_mapped = _may_be_mapped(file)
+            self._may_map = _may_be_mapped(file)
             self._bring_folder_to_disk()
         else:  # Before we had the lock, another process took it for a dead one's, and removed it.
             os.close(file)
@@ -193,21 +193,29 @@ class Journal:
         assert old is not None
         new = self._path().with_suffix(_NEW)
         file = os.open(new, _FLAGS | os.O_TRUNC, 0o600)
-        copied = self._read_to
+        copied = 0
+
+        def copy() -> None:
+            nonlocal copied
+            rest = os.pread(old, self._size - self._read_to - copied, self._read_to + copied)
+            _write_whole(file, rest, copied)
+            copied += len(rest)
+
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            copied += _copy(old, file, copied, self._size)
+            copy()
             if self._fsync:
                 os.fsync(file)
             new.rename(self._path())
-            while copied < self._size:  # A finalizer has appended in the middle of this.
-                copied += _copy(old, file, copied, self._size)
+            while self._read_to + copied < self._size:  # A finalizer has appended in the middle of this.
+                copy()
         except OSError:  # There is no room for both: the long one goes on, until all of it was read.
             os.close(file)
             new.unlink(missing_ok=True)
             return
+        # Without a call in between, as in forget(): nothing is appended in the middle.
         self._room, self._room_start, self._room_end = None, 0, 0
-        self._file, self._size, self._read_to = file, copied - self._read_to, 0
+        self._file, self._size, self._read_to = file, copied, 0
         os.close(old)
         self._bring_folder_to_disk()
 
@@ -245,7 +253,7 @@ class Journal:
             size = needed
             _allocate(self._file, start, size)
         room: mmap.mmap | _Unmapped = _Unmapped(self._file, start)
-        if self._is_mapped:
+        if self._may_map:
             with contextlib.suppress(OSError):
                 room = mmap.mmap(self._file, size, offset=start)
         self._room, self._room_start, self._room_end = room, start, start + size
@@ -270,8 +278,7 @@ class _Unmapped:
         self._start = start
 
     def __setitem__(self, place: slice, data: bytes) -> None:
-        if os.pwrite(self._file, data, self._start + place.start) < len(data):
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        _write_whole(self._file, data, self._start + place.start)
 
     def __getitem__(self, place: slice) -> bytes:
         return os.pread(self._file, place.stop - place.start, self._start + place.start)
@@ -402,20 +409,12 @@ def _allocate(file: int, start: int, size: int) -> None:
         else:
             return
     missing = max(0, start + size - os.fstat(file).st_size)
-    if os.pwrite(file, bytes(missing), start + size - missing) < missing:
+    _write_whole(file, bytes(missing), start + size - missing)
+
+
+def _write_whole(file: int, data: bytes, at: int) -> None:
+    if os.pwrite(file, data, at) < len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _write_whole(file: int, data: bytes) -> None:
-    if os.write(file, data) < len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _copy(old: int, new: int, start: int, end: int) -> int:
-    """Append to *new* what is between *start* and *end* in *old*; how much that is."""
-    data = os.pread(old, end - start, start)
-    _write_whole(new, data)
-    return len(data)
 
 
 def _read_lines(file: int, position: int) -> bytes:

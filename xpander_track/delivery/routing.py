@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ..platform import Configuration
     from .destination import Destination
 
-_ENVIRONMENT = ("XPANDER_API_KEY", "XPANDER_BASE_URL", "XPANDER_ORGANIZATION_ID", "IS_STG", "XPANDER_TRACK_HOME")
+# What is read of the environment to tell where runs go.
+ENVIRONMENT = ("XPANDER_API_KEY", "XPANDER_BASE_URL", "XPANDER_ORGANIZATION_ID", "IS_STG", "XPANDER_TRACK_HOME")
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -37,7 +38,7 @@ def destinations(configuration: Configuration | None) -> list[Destination]:
     """
     # Its fields, not its identity: a Configuration may be changed, by a new key for instance.
     given = None if configuration is None else tuple(configuration.model_dump().items())
-    decided_by = (settings.current(), given, *map(os.environ.get, _ENVIRONMENT))
+    decided_by = (settings.current(), given, *map(os.environ.get, ENVIRONMENT))
     decided = _decided.get(decided_by)
     if decided is None:
         if len(_decided) >= _MAX_DECIDED:
