@@ -11,14 +11,9 @@ of random order; the figures are medians over all pairs. Nothing is asserted: co
 
 from __future__ import annotations
 
-import http.server
-import json
 import os
 import random
-import socketserver
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from typing import TYPE_CHECKING
@@ -26,6 +21,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from server import served
 
 from xpander_track import flush, record_tool, track_task
 
@@ -43,20 +39,13 @@ PAUSE = 0.05
 
 def main() -> None:
     """Print what each costs, and the ratios."""
-    server = subprocess.Popen([sys.executable, __file__, "serve"], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    try:
-        url = server.stdout.readline().strip()
-        with tempfile.TemporaryDirectory() as home:
-            os.environ.update(
-                XPANDER_TRACK_HOME=home, XPANDER_BASE_URL=url, XPANDER_API_KEY="benchmark", XPANDER_AGENT_ID="agent"
-            )
-            compare("a function that does nothing", *nothing(url))
-            compare(f"with {TOOLS} tool calls", *tools(url))
-            finish()
-    finally:
-        server.kill()
-        server.wait()
+    with served() as url, tempfile.TemporaryDirectory() as home:
+        os.environ.update(
+            XPANDER_TRACK_HOME=home, XPANDER_BASE_URL=url, XPANDER_API_KEY="benchmark", XPANDER_AGENT_ID="agent"
+        )
+        compare("a function that does nothing", *nothing(url))
+        compare(f"with {TOOLS} tool calls", *tools(url))
+        finish()
 
 
 def compare(what: str, ours: Callable[[], None], theirs: Callable[[], None]) -> None:
@@ -129,38 +118,5 @@ def finish() -> None:
     print(f"delivered {flushed.delivered} runs, {flushed.pending} wait")
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Takes everything."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        """One request."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        answer = b"{}"
-        if self.path != "/v1/traces":
-            answer = json.dumps({"id": json.loads(body)["id"], "status": "completed"}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # as inherited
-        """Say nothing."""
-
-
-class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    """On a port that the system gives."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-
 if __name__ == "__main__":
-    if sys.argv[1:] == ["serve"]:
-        with Server(("127.0.0.1", 0), Handler) as running:
-            print(f"http://127.0.0.1:{running.server_port}", flush=True)
-            running.serve_forever()
-    else:
-        main()
+    main()
