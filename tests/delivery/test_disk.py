@@ -115,6 +115,31 @@ time.sleep(60)
     eventually(lambda: states(home) == dict.fromkeys(sorted(numbered(11), key=number_of), "delivered"))
 
 
+@pytest.mark.parametrize("first", [[], [Answer(503)] * 2])
+def test_disk_that_is_full_when_a_fork_has_closed_the_store_runs_are_sent_from_memory(
+    python: Python, server: PlatformServer, home: Path, first: list[Answer]
+) -> None:
+    """Then it cannot be opened again, not even to be read."""
+    code = f"""{FULL}
+runs(10)
+flush({0.3 if first else 5})
+full()
+if not os.fork():
+    os._exit(0)
+runs(10, 10)
+say(flush(5).delivered)
+{ROOM}
+time.sleep(1.2)
+run(20)
+say(flush(5))
+"""
+    server.answers(first)
+    process = python(code, server=server, options=[]).wait()
+    assert [line for line in process.errors.splitlines() if "Runs cannot" not in line] == []
+    assert process.lines == [["20", "10"][bool(first)], "Flushed(delivered=21, pending=0, rejected=0, dropped=0)"]
+    assert (set(server.tasks), set(states(home).values())) == (numbered(21), {"delivered"})
+
+
 def test_run_that_ends_on_a_full_disk_is_sent_as_it_ended(python: Python, server: PlatformServer, home: Path) -> None:
     """Though the disk has it as it began, or as it was half way, and the platform was away then."""
     code = f"""{FULL}
@@ -211,19 +236,33 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_disk_of_a_megabyte_loses_nothing(python: Python, server: PlatformServer, small_disk: Path) -> None:
-    """Two megabytes of runs, while nothing can be sent: a real file system that is full."""
+@pytest.mark.parametrize("pause", [0, 0.002, 0.01])
+def test_disk_of_a_megabyte_loses_nothing(
+    python: Python, server: PlatformServer, small_disk: Path, pause: float
+) -> None:
+    """
+    Two megabytes of runs, while nothing can be sent: a real file system that is full.
+
+    By *pause* it is full of the journal, of both, or of the store, where then not even outcomes have room.
+    """
     server.answers([Answer(503)] * 2)
-    code = """
+    code = f"""
 for number in range(200):
-    with tracked_task(id=f"run-{number}", input="x" * 10_000): pass
+    with tracked_task(id=f"run-{{number}}", input="x" * 10_000): pass
+    time.sleep({pause})
+began = time.monotonic()
 say(flush(20))
+say(time.monotonic() - began < 10)
 finish()
 """
-    process = python(code, server=server, options=[], XPANDER_TRACK_HOME=str(small_disk / "home")).wait()
-    assert (process.code, process.lines[0]) == (0, "Flushed(delivered=200, pending=0, rejected=0, dropped=0)")
+    home = {"XPANDER_TRACK_HOME": str(small_disk / "home")}
+    process = python(code, server=server, options=[], **home).wait()
+    told = ["Flushed(delivered=200, pending=0, rejected=0, dropped=0)", "True"]
+    assert (process.code, process.lines[:2]) == (0, told)
     assert (set(server.tasks), process.leaving < 4.0) == (numbered(200), True)
     assert [line for line in process.errors.splitlines() if "Runs cannot" not in line] == []
+    python("run(200); flush(20)", server=server, options=[], **home).wait()
+    assert (set(server.tasks), len(server.requests)) == (numbered(201), 203)
 
 
 def test_home_below_a_file_and_no_environment_at_all_deliver_from_memory(

@@ -414,14 +414,14 @@ def test_store_that_cannot_be_read_once_is_read_again(
     read = store.waiting
     failures = iter([OSError("disk")])
 
-    def waiting(*arguments: Any) -> Any:
+    def waiting(*arguments: Any, **options: Any) -> Any:
         for error in failures:
             raise error
-        return read(*arguments)
+        return read(*arguments, **options)
 
     store.waiting = waiting  # type: ignore[method-assign]
     post(dispatcher, make_report(), [place])
-    eventually(lambda: place.reports, 5.0)
+    eventually(lambda: place.reports, 2.0)
 
 
 def test_run_is_not_sent_again_and_again_while_its_outcome_cannot_be_written_down(

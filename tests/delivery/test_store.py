@@ -113,7 +113,7 @@ def test_each_destination_of_a_run_has_a_state_of_its_own(store: Store, make_rep
     settle(store, "rejected", "HTTP 400", destination="b")
     assert deliveries(store) == {"a": "delivered", "b": "rejected", "c": "pending"}
     assert [waiting(store, destination=name) for name in "abc"] == [[], [], ["run-1"]]
-    assert (store.count_waiting("me"), store.count_waiting("me", "c"), store.count_waiting("me", "a")) == (1, 1, 0)
+    assert (store.count_waiting("me", "c"), store.count_waiting("me", "a")) == (1, 0)
 
 
 def test_outcome_is_kept_with_its_reason_its_task_and_the_number_of_attempts(
@@ -199,15 +199,20 @@ def test_interrupting_twice_changes_nothing_more(store: Store, make_report: Make
     assert (waiting(store), deliveries(store)) == ([], {"place": "delivered"})
 
 
-def test_owner_is_finished_when_nothing_waits_and_nothing_runs(store: Store, make_report: MakeReport) -> None:
-    answers = [store.is_finished("me")]
+def test_owner_has_a_run_that_goes_on_until_it_has_ended(store: Store, make_report: MakeReport) -> None:
+    answers = [store.has_open("me")]
     store.record("me", [(1, make_report(stage="started"))])
-    answers.append(store.is_finished("me"))
+    answers.append(store.has_open("me"))
     store.record("me", [(2, make_report())])
-    answers.append(store.is_finished("me"))
-    settle(store, "rejected")
-    answers.append(store.is_finished("me"))
-    assert answers == [True, False, False, True]
+    answers.append(store.has_open("me"))
+    assert answers == [False, True, False]
+
+
+def test_what_is_known_of_a_version_does_not_hold_for_the_next_one(store: Store, make_report: MakeReport) -> None:
+    store.record("me", [(1, make_report()), (2, make_report("run-2")), (3, make_report("run-2"))])
+    but = [("run-1", "me", 1), ("run-2", "me", 2), ("run-2", "you", 3)]
+    assert [waiting.report.id for waiting in store.waiting("me", "place", 10, but=but)] == ["run-2"]
+    assert store.count_waiting("me", "place", but=but) == 1
 
 
 # --- how long ---

@@ -201,20 +201,27 @@ class Dispatcher:
         for lane in self._lanes.values():
             lane.commit()
         try:
-            pending = self.queue.count_waiting(self.journal.owner) if self.queue is not None else 0
+            assert self.queue is not None
+            waiting = [lane.count_waiting(self.queue) for lane in self._lanes.values()]
         except sqlite3.Error as error:
             trouble("count the runs that wait", error)
             return self.estimate()
-        return Flushed(self.delivered, pending + len(self._taken) + len(self._unrecorded), self.rejected, self.dropped)
+        if None in waiting:
+            return self.estimate()
+        pending = sum(filter(None, waiting)) + len(self._taken) + len(self._unrecorded)
+        return Flushed(self.delivered, pending, self.rejected, self.dropped)
 
     async def leave(self, timeout: float) -> Flushed:
         """The process is about to end: deliver what can be delivered, leave nothing behind that is finished."""
         flushed = await self.drain(timeout, give_up=True)
         with quietly("tidy up the journal"):
             is_recorded = not (self._is_behind or self._taken or self._unrecorded)
-            if self.queue is not None and is_recorded and self.queue.is_finished(self.journal.owner):
-                self.journal.forget()
-                self.journal.close()
+            if self.queue is None or flushed.pending or not is_recorded or self.queue.has_open(self.journal.owner):
+                return flushed
+            self.journal.forget()
+            self.journal.close()
+            for lane in self._lanes.values():
+                lane.commit()  # On a full disk there may be room now.
         return flushed
 
     def settled(self, waiting: Waiting, receipt: Receipt) -> None:
@@ -334,10 +341,10 @@ class Dispatcher:
             if time.monotonic() >= self._prune_after:
                 self._prune_after = time.monotonic() + _PRUNE_EVERY
                 self.queue.prune()
-        if self.queue.is_in_memory:
+        if self.queue.has_failed:
             self._collect()  # There may be room again.
         with quietly("take in the runs of ended processes"):
-            if self._home is not None and self.store is not None:
+            if self._home is not None and self.store is not None and self.queue.is_on_disk:
                 adopt(self.store, self._home, but=self.journal.owner)
                 self._take_over()
 

@@ -19,7 +19,8 @@ from .store import Outcome
 if TYPE_CHECKING:
     from .destination import Destination
     from .dispatcher import Dispatcher
-    from .store import Waiting
+    from .queue import Queue
+    from .store import Version, Waiting
 
 # So many are sent at a time where answers take long (at an ordinary distance, 50 ms, 200 are away within a second), or
 # where very many wait. Else it is one at a time: of those that are under way when a process is killed nobody knows
@@ -64,7 +65,8 @@ class Lane:
         self._dispatcher = dispatcher
         self._queue: deque[Waiting] = deque()
         self._in_flight: dict[str, asyncio.Task[None]] = {}  # By the run's id.
-        self._outcomes: dict[str, Outcome] = {}  # The same; not yet written down.
+        self._outcomes: dict[str, Outcome] = {}  # The same; not yet written down,
+        self._has_no_room = False  # for which there was no room, when last tried.
         self._is_empty = False  # The store had nothing more, when last asked.
         self._is_long = False  # It had very many.
         self._is_proven = False  # The last delivery to end has arrived.
@@ -93,8 +95,8 @@ class Lane:
 
     @property
     def is_written(self) -> bool:
-        """What came of its deliveries is written down."""
-        return not self._outcomes
+        """What came of its deliveries is written down, as far as there is room."""
+        return not self._outcomes or self._has_no_room
 
     @property
     def is_stuck(self) -> bool:
@@ -124,8 +126,10 @@ class Lane:
         if not self._outcomes or self._dispatcher.queue is None:
             return
         try:
-            if self._dispatcher.queue.settle(self.destination.key, self._outcomes.values()):
-                self._outcomes = {}
+            left = self._dispatcher.queue.settle(self.destination.key, self._outcomes.values())
+            self._has_no_room = bool(left)
+            # Of what is to be tried again only the number of tries would be written down.
+            self._outcomes = {outcome.id: outcome for outcome in left if outcome.state != "pending"}
         except Exception as error:  # noqa: BLE001  # the disk's trouble, or ours: the lane goes on
             trouble("record what was delivered", error)
 
@@ -136,6 +140,10 @@ class Lane:
             self._looking.cancel()
         for task in (self._task, *self._in_flight.values()):
             task.cancel()
+
+    def count_waiting(self, queue: Queue, *, most: int = -1) -> int | None:
+        """How many deliveries are to be made, as far as *most*; None, if that is not known."""
+        return queue.count_waiting(self._dispatcher.journal.owner, self.destination.key, most=most, but=self._known())
 
     async def _run(self) -> None:
         while True:
@@ -154,7 +162,9 @@ class Lane:
                 self._dispatcher.changed.set()
             elif self._looking is None and not self._is_empty:
                 self._looking = asyncio.get_running_loop().call_later(_STILL, self._look_again)
-            until_then = pause if pause > 0 else _RETRY_STORE if self._outcomes else None
+            queue = self._dispatcher.queue
+            is_behind = self._outcomes or (queue is not None and queue.has_failed)
+            until_then = pause if pause > 0 else _RETRY_STORE if is_behind else None
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), until_then)
 
@@ -189,13 +199,16 @@ class Lane:
         queue = self._dispatcher.queue
         if not self._queue and queue is not None:
             self.commit()
-            busy = self._in_flight.keys() | self._outcomes.keys()
-            owner, where_to = self._dispatcher.journal.owner, self.destination.key
-            found = queue.waiting(owner, where_to, _FETCH + len(busy))
-            self._is_long = len(found) >= _FETCH and queue.count_waiting(owner, where_to, most=_MANY) >= _MANY
-            self._queue.extend(waiting for waiting in found if waiting.report.id not in busy)
+            limit = _FETCH + len(self._in_flight)
+            found = queue.waiting(self._dispatcher.journal.owner, self.destination.key, limit, but=self._known())
+            self._is_long = len(found) >= _FETCH and (self.count_waiting(queue, most=_MANY) or 0) >= _MANY
+            self._queue.extend(waiting for waiting in found if waiting.report.id not in self._in_flight)
             self._is_empty = not self._queue
         return self._queue.popleft() if self._queue else None
+
+    def _known(self) -> set[Version]:
+        """Of which the outcome is known, though not to the store."""
+        return {(outcome.id, outcome.owner, outcome.line) for outcome in self._outcomes.values()}
 
     async def _deliver(self, waiting: Waiting) -> None:
         started = time.monotonic()

@@ -5,22 +5,24 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..boundary import say_once
 from ..limits import Limits
 from .store import NewerStoreError, Store, is_busy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from .report import Report
-    from .store import Outcome, Waiting
+    from .store import Outcome, Version, Waiting
 
 # A disk that was full is tried again after this many seconds.
 _AGAIN = 1.0
 _IN_MEMORY = Limits(bytes=64_000_000)
+
+T = TypeVar("T")
 
 
 class Queue:
@@ -42,6 +44,8 @@ class Queue:
         self._limits = limits
         self._fsync = fsync
         self._memory: Store | None = None
+        # Of runs that are in memory: what the disk has of them is older.
+        self._outdated: set[Version] = set()
         self._not_before = 0.0
         self._lost: list[str] = []
         self._open()
@@ -52,9 +56,9 @@ class Queue:
         return self.store is not None and self._memory is None
 
     @property
-    def is_in_memory(self) -> bool:
-        """Some of it is in memory, and shall not stay there."""
-        return self._memory is not None and self._folder is not None
+    def has_failed(self) -> bool:
+        """The disk could not be used: it shall be tried again, whether there is anything new or not."""
+        return self._folder is not None and self._not_before > 0
 
     def record(self, owner: str, entries: list[tuple[int, Report]]) -> None:
         """``Store.record``, in memory if need be. Raises only where a neighbour holds the store's lock for long."""
@@ -70,6 +74,7 @@ class Queue:
         if self._memory is None:
             self._memory = Store(None, _IN_MEMORY)
         self._lost += self._memory.record(owner, entries)
+        self._outdated |= self._ask(lambda store: store.known(report.id for _, report in entries), set())
 
     def lost(self) -> list[str]:
         """The ids of runs that were forgotten undelivered, since the last call."""
@@ -86,23 +91,20 @@ class Queue:
         if self.store is not None:
             self._lost += self.store.prune()
 
-    def waiting(self, owner: str, destination: str, limit: int) -> list[Waiting]:
+    def waiting(self, owner: str, destination: str, limit: int, *, but: set[Version]) -> list[Waiting]:
         """``Store.waiting``: what is in memory comes first."""
-        found = [] if self._memory is None else self._memory.waiting(owner, destination, limit)
-        if self.store is not None and len(found) < limit:
-            on_disk = self.store.waiting(owner, destination, limit)
-            if self._memory is not None:  # Which has the newer version of what both have.
-                known = self._memory.known(waiting.report.id for waiting in on_disk)
-                on_disk = [waiting for waiting in on_disk if waiting.report.id not in known]
-            found += on_disk
+        found = [] if self._memory is None else self._memory.waiting(owner, destination, limit, but=but)
+        if len(found) < limit:
+            but = but | self._outdated
+            found += self._ask(lambda store: store.waiting(owner, destination, limit, but=but), [])
         return found
 
-    def settle(self, destination: str, outcomes: Iterable[Outcome]) -> bool:
-        """``Store.settle``; whether all was written down. If not, it has to be given again."""
+    def settle(self, destination: str, outcomes: Iterable[Outcome]) -> list[Outcome]:
+        """``Store.settle``; gives those that there is no room to write down: they have to be given again."""
         outcomes = list(outcomes)
         if self._memory is not None:
             self._memory.settle(destination, outcomes)
-            known = self._memory.known(outcome.id for outcome in outcomes)
+            known = {run_id for run_id, *_ in self._memory.known(outcome.id for outcome in outcomes)}
             outcomes = [outcome for outcome in outcomes if outcome.id not in known]
         if outcomes and self.store is not None:
             try:
@@ -111,23 +113,45 @@ class Queue:
                 if is_busy(error):
                     raise
                 self._is_full(error)
-                return False
-        return True
+                return outcomes
+        return []
 
-    def count_waiting(self, owner: str, destination: str | None = None, *, most: int = -1) -> int:
-        """``Store.count_waiting``, of each store."""
-        return sum(store.count_waiting(owner, destination, most=most) for store in self._stores())
+    def count_waiting(self, owner: str, destination: str, *, most: int = -1, but: set[Version]) -> int | None:
+        """``Store.count_waiting``, of what ``waiting`` gives; None, if the disk has more that cannot be read now."""
+        found = 0 if self._memory is None else self._memory.count_waiting(owner, destination, most=most, but=but)
+        if self.store is not None:
+            but = but | self._outdated
+            on_disk = self._ask(lambda store: store.count_waiting(owner, destination, most=most, but=but), None)
+            return None if on_disk is None else found + on_disk
+        return found
 
-    def is_finished(self, owner: str) -> bool:
-        """``Store.is_finished``."""
-        return all(store.is_finished(owner) for store in self._stores())
+    def has_open(self, owner: str) -> bool:
+        """Whether a run of *owner* may go on, as far as the disk knows."""
+        on_disk = self.store is not None and self._ask(lambda store: store.has_open(owner), True)  # noqa: FBT003
+        return on_disk or bool(self._outdated) or (self._memory is not None and self._memory.has_open(owner))
 
     def close(self) -> None:
         """Put what is in memory on disk, if there is room, and close both. Nothing is recorded from now on."""
+        self._not_before = 0.0  # It is the last chance.
         with suppress(OSError, sqlite3.Error):
             self.tidy()
         for store in self._stores():
             store.close()
+
+    def _ask(self, question: Callable[[Store], T], unknown: T) -> T:
+        """What the disk says; *unknown*, if it says nothing: one that is full cannot always be read."""
+        if self.store is None:
+            return unknown
+        try:
+            answer = question(self.store)
+        except (OSError, sqlite3.OperationalError) as error:
+            if is_busy(error):
+                raise
+            self._is_full(error)
+            return unknown
+        if self._memory is None:
+            self._not_before = 0.0
+        return answer
 
     def _stores(self) -> list[Store]:
         return [store for store in (self._memory, self.store) if store is not None]
@@ -149,9 +173,10 @@ class Queue:
             with closing(self._memory.contents()) as runs:
                 self._lost += store.take_in(runs)
             self._memory.close()
-            self._memory = None
+            self._memory, self._outdated = None, set()
         if entries:
             self._lost += store.record(owner, entries)
+        self._not_before = 0.0
 
     def _open(self) -> None:
         if self._folder is None:

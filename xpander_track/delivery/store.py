@@ -95,6 +95,17 @@ class Figures:
     completion_tokens: int | None
 
 
+Version = tuple[str, str, int]
+"""A run's id, its owner, and the line of that one's journal that it is as in."""
+
+_TO_MAKE = (
+    "FROM deliveries JOIN runs ON run = seq"
+    " WHERE state = 'pending' AND deliveries.owner = :owner AND destination = :destination"
+    " AND (id, runs.owner, line) NOT IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),"
+    " json_extract(value, '$[2]') FROM json_each(:but))"
+)
+
+
 @dataclass(frozen=True)
 class Waiting:
     """A delivery to be made: of the run as it was in that line of its owner's journal."""
@@ -200,14 +211,12 @@ class Store:
                 )
             return self._make_room(db)
 
-    def waiting(self, owner: str, destination: str, limit: int) -> list[Waiting]:
-        """The next deliveries to make: the least tried first, in the order of their runs."""
+    def waiting(self, owner: str, destination: str, limit: int, *, but: Iterable[Version] = ()) -> list[Waiting]:
+        """The next deliveries to make, but not of those: the least tried first, in the order of their runs."""
         with self._using() as db:
             rows = db.execute(
-                "SELECT id, runs.owner, line, report FROM deliveries JOIN runs ON run = seq"
-                " WHERE deliveries.owner = ? AND destination = ? AND state = 'pending'"
-                " ORDER BY attempts, run LIMIT ?",
-                (owner, destination, limit),
+                f"SELECT id, runs.owner, line, report {_TO_MAKE} ORDER BY attempts, run LIMIT :limit",
+                {"owner": owner, "destination": destination, "limit": limit, "but": json.dumps([*but])},
             ).fetchall()
         waiting: list[Waiting] = []
         unreadable: list[Outcome] = []
@@ -220,34 +229,32 @@ class Store:
             self.settle(destination, unreadable)
         return waiting
 
-    def known(self, ids: Iterable[str]) -> set[str]:
+    def known(self, ids: Iterable[str]) -> set[Version]:
         """Which of *ids* it has."""
         with self._using() as db:
-            found = db.execute(
-                "SELECT id FROM runs WHERE id IN (SELECT value FROM json_each(?))", (json.dumps([*ids]),)
-            )
-            return {run_id for (run_id,) in found}
+            values = (json.dumps([*ids]),)
+            found = db.execute("SELECT id, owner, line FROM runs WHERE id IN (SELECT value FROM json_each(?))", values)
+            return {*found}
 
     def contents(self) -> Generator[Kept]:
         """All of it, for another store. To be closed: until then nobody else can use a store."""
         with self._using() as db:
             yield from contents(db)
 
-    def count_waiting(self, owner: str, destination: str | None = None, *, most: int = -1) -> int:
-        """How many deliveries of *owner* are to be made, to one destination or to any, as far as *most*."""
+    def count_waiting(self, owner: str, destination: str, *, most: int = -1, but: Iterable[Version] = ()) -> int:
+        """How many deliveries of *owner* to *destination* are to be made, but of those, as far as *most*."""
         with self._using() as db:
             row = db.execute(
-                "SELECT count(*) FROM (SELECT 1 FROM deliveries"
-                " WHERE state = 'pending' AND owner = ? AND ? IN (destination, '') LIMIT ?)",
-                (owner, destination or "", most),
+                f"SELECT count(*) FROM (SELECT 1 {_TO_MAKE} LIMIT :most)",  # noqa: S608
+                {"owner": owner, "destination": destination, "most": most, "but": json.dumps([*but])},
             ).fetchone()
         return int(row[0])
 
-    def is_finished(self, owner: str) -> bool:
-        """Whether *owner* has no delivery to make and no run that goes on."""
+    def has_open(self, owner: str) -> bool:
+        """Whether a run of *owner* goes on."""
         with self._using() as db:
             row = db.execute("SELECT EXISTS (SELECT 1 FROM runs WHERE ending IS NULL AND owner = ?)", (owner,))
-            return not row.fetchone()[0] and not self.count_waiting(owner)
+            return bool(row.fetchone()[0])
 
     # --- taking over from the dead ---
 
