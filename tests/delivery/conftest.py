@@ -44,6 +44,8 @@ KEY = "key-of-the-tests"
 STARTED_AT = time.time()
 PATIENCE = 60.0
 """Seconds after which a test stops waiting for what should have happened long ago."""
+# Python 3.12 warns of any fork beside a thread: the user's choice, not ours.
+QUIET = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
 
 
 def eventually(condition: Callable[[], object], timeout: float = PATIENCE) -> None:

@@ -12,7 +12,7 @@ from xpander_track import configure
 from xpander_track.delivery.journal import line_of
 
 from ..platform_server import Answer
-from .conftest import STARTED_AT, endings, eventually, journals, next_ids, numbered, posts, states
+from .conftest import QUIET, STARTED_AT, endings, eventually, journals, next_ids, numbered, posts, states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,7 +134,7 @@ run(20)
 say(flush(5))
 """
     server.answers(first)
-    process = python(code, server=server, options=[]).wait()
+    process = python(code, server=server, options=QUIET).wait()
     assert [line for line in process.errors.splitlines() if "Runs cannot" not in line] == []
     assert process.lines == [["20", "10"][bool(first)], "Flushed(delivered=21, pending=0, rejected=0, dropped=0)"]
     assert (set(server.tasks), set(states(home).values())) == (numbered(21), {"delivered"})
@@ -204,7 +204,8 @@ configure(keep_bytes=5_000_000)
 for number in range(600):
     with tracked_task(id=f"run-{number}", input="x" * 100_000): pass
     if number % 50 == 0: time.sleep(0.05)
-say(flush(0.5))
+while flush(0.5) != (flushed := flush(0.5)): pass  # Until all of it is recorded.
+say(flushed)
 """
     process = python(code, server=away).wait()
     told = dict(part.split("=") for part in process.lines[0][len("Flushed(") : -1].split(", "))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ..platform_server import Answer, PlatformServer
-from .conftest import endings, journals, next_ids, numbered, posts, states
+from .conftest import QUIET, endings, journals, next_ids, numbered, posts, states
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from .conftest import Ended, Python
 
     Restart = Callable[..., Ended]
-
-# Python 3.12 warns of any fork beside a thread: the user's choice, not ours.
-QUIET = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
 
 
 def once_each(server: PlatformServer) -> bool:
@@ -57,7 +54,9 @@ if os.fork() == 0:
     run(50)
     say("child", flush(20))
     os._exit(0)
-os.kill(os.getpid(), signal.SIGSTOP)
+from xpander_track.delivery.store import _in_use
+with _in_use:  # The child shall not wait for the lock on a file.
+    os.kill(os.getpid(), signal.SIGSTOP)
 os.wait()
 say("parent", flush(20))
 """

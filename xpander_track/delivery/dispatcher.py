@@ -173,6 +173,11 @@ class Dispatcher:
         """The store on disk, if there is one."""
         return None if self.queue is None else self.queue.store
 
+    @property
+    def _is_recorded(self) -> bool:
+        """The store has all that the journal had."""
+        return not (self._is_behind or self._taken or self._unrecorded)
+
     async def drain(self, timeout: float, *, give_up: bool) -> Flushed:
         """
         Deliver what waits.
@@ -186,7 +191,7 @@ class Dispatcher:
         self._collect()
         for lane in self._lanes.values():
             lane.hurry()
-        while (self._is_behind or self._taken or self._unrecorded) or not all(
+        while not self._is_recorded or not all(
             (lane.is_idle and (give_up or lane.is_written)) or (give_up and lane.is_stuck)
             for lane in self._lanes.values()
         ):
@@ -206,22 +211,20 @@ class Dispatcher:
         except sqlite3.Error as error:
             trouble("count the runs that wait", error)
             return self.estimate()
-        if None in waiting:
+        if None in waiting or not self._is_recorded:
             return self.estimate()
-        pending = sum(filter(None, waiting)) + len(self._taken) + len(self._unrecorded)
-        return Flushed(self.delivered, pending, self.rejected, self.dropped)
+        return Flushed(self.delivered, sum(filter(None, waiting)), self.rejected, self.dropped)
 
     async def leave(self, timeout: float) -> Flushed:
         """The process is about to end: deliver what can be delivered, leave nothing behind that is finished."""
         flushed = await self.drain(timeout, give_up=True)
         with quietly("tidy up the journal"):
-            is_recorded = not (self._is_behind or self._taken or self._unrecorded)
-            if self.queue is None or flushed.pending or not is_recorded or self.queue.has_open(self.journal.owner):
-                return flushed
-            self.journal.forget()
-            self.journal.close()
-            for lane in self._lanes.values():
-                lane.commit()  # On a full disk there may be room now.
+            assert self.queue is not None
+            if self._is_recorded and not flushed.pending and not self.queue.has_open(self.journal.owner):
+                self.journal.forget()
+                self.journal.close()
+                for lane in self._lanes.values():
+                    lane.commit()  # On a full disk there may be room now.
         return flushed
 
     def settled(self, waiting: Waiting, receipt: Receipt) -> None:
