@@ -73,6 +73,8 @@ def guarded(step: str, instead: Callable[..., Any] | None = None) -> Callable[[C
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         def failed(error: Exception, args: Any, kwargs: Any) -> Any:
+            if _was_never_entered(error):
+                raise error
             caught_unless_misuse(step, error)
             return None if instead is None else instead(*args, **kwargs)
 
@@ -93,6 +95,11 @@ def guarded(step: str, instead: Callable[..., Any] | None = None) -> Callable[[C
         return cast("Callable[P, R]", await_ if inspect.iscoroutinefunction(function) else call)
 
     return decorate
+
+
+def _was_never_entered(error: Exception) -> bool:
+    """Whether the call itself was wrong: arguments that the function does not have. That is misuse."""
+    return type(error) is TypeError and (error.__traceback__ is None or error.__traceback__.tb_next is None)
 
 
 def caught(step: str, error: BaseException) -> None:
@@ -132,9 +139,13 @@ def say_once(topic: str, message: str, *values: object) -> None:
     if topic in _said or len(_said) >= _MAX_SAID:
         return
     _said.add(topic)
-    # A handler of the user's may raise: that is not the business of who is being tracked.
+    say(logging.WARNING, message, *values)
+
+
+def say(level: int, message: str, *values: object) -> None:
+    """Log a line. A handler of the user's may raise: that is not the business of who is being tracked, nor ours."""
     with contextlib.suppress(Exception):
-        logger.warning(message, *values)
+        logger.log(level, message, *values)
 
 
 def call_site() -> str:

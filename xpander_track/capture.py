@@ -9,7 +9,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from .describe import well_formed
+from .describe import describe_error, well_formed
 from .plain import MARGIN, Json, dumps, plain, plain_text
 
 if TYPE_CHECKING:
@@ -62,6 +62,12 @@ class Capture:
         """None as it is, a text as a text, anything else as compact JSON."""
         data = self.data(value)
         return data if data is None or isinstance(data, str) else dumps(data)
+
+    def error(self, error: BaseException) -> str:
+        """An exception as a text. Its message, like the ``repr`` of an object, may have secrets under their names."""
+        described = describe_error(error)
+        head = self.redaction.representation(described[: self.max_chars + MARGIN])
+        return plain_text(head, len(described), max_chars=self.max_chars, scrub=self.redaction)
 
     def arguments(self, arguments: Mapping[str, object], *, lone: bool) -> str | None:
         """

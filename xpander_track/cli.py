@@ -17,6 +17,7 @@ from .delivery.dispatcher import adopt
 from .delivery.home import home
 from .delivery.store import NewerStoreError, Store
 from .doctor import examine
+from .limits import UNLIMITED
 from .push import NoPlatformError, push
 from .statistics import by_agent
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = home()
         if folder is None:
             return 1  # It was said why.
-        with closing(Store(folder)) as store:
+        with closing(Store(folder, UNLIMITED)) as store:
             adopt(store, folder)  # What ended processes have left in their journals.
             return int(options.command(options, store, folder))
     except (OSError, sqlite3.Error, NewerStoreError) as error:
@@ -57,11 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     runs = commands.add_parser("runs", help="a table of the newest runs")
-    runs.add_argument("--agent", metavar="ID", help="only this agent's")
+    runs.add_argument("--agent", type=_text, metavar="ID", help="only this agent's")
     runs.add_argument("--limit", type=_count, default=20, metavar="N", help="this many (default: 20)")
     runs.set_defaults(command=_runs)
     show = commands.add_parser("show", help="everything of one run")
-    show.add_argument("id", metavar="ID", help="its id, or how it begins")
+    show.add_argument("id", type=_text, metavar="ID", help="its id, or how it begins")
     show.set_defaults(command=_show)
     stats = commands.add_parser("stats", help="figures for each agent")
     stats.set_defaults(command=_stats)
@@ -83,10 +84,18 @@ def _count(text: str) -> int:
     return min(int(text), _MAX_COUNT)
 
 
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8") from None
+    return text
+
+
 def _name(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty")
-    return text
+    return _text(text)
 
 
 def _seconds(text: str) -> float:

@@ -39,8 +39,8 @@ def table_of_agents(agents: Iterable[AgentStatistics]) -> str:
             "-" if agent.success_rate is None else f"{agent.success_rate:.0%}",
             _seconds(agent.p50_duration),
             _seconds(agent.p95_duration),
-            str(agent.prompt_tokens),
-            str(agent.completion_tokens),
+            _count(agent.prompt_tokens),
+            _count(agent.completion_tokens),
         ]
         for agent in agents
     ]
@@ -171,6 +171,10 @@ def _seconds(seconds: float | None) -> str:
     if seconds >= 1:
         return f"{seconds:.1f} s"
     return f"{seconds * 1e3:.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f} µs"  # noqa: PLR2004  # a millisecond
+
+
+def _count(count: int | None) -> str:
+    return "-" if count is None else str(count)
 
 
 def _known(count: int | None) -> str:

@@ -10,8 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from . import settings
+from .delivery.to_platform import without_secrets
 from .local.embedded import KEY as EMBEDDED
-from .platform import ModuleException, Task, Unreachable
+from .platform import AnswerUnreadable, ModuleException, NotSent, Task, Unreachable
+from .redaction import Redaction, keep_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 10.0
 _REFUSED = {401, 403}
+_SLOW_DOWN = 429
+_REDIRECT, _TROUBLE = 3, 5  # the classes of status codes
 _MASKED = 12  # Of a shorter key, nothing is shown.
 # The platform has no run of this name; its answer tells that it is there, and takes the key.
 _NO_RUN = "xpander-track-doctor"
@@ -57,12 +61,13 @@ def examine(store: Store, folder: Path) -> list[Finding]:
 
 def _platform(configuration: Configuration) -> list[Finding]:
     key = configuration.api_key
+    keep_out(key)
     reached, is_well = _reach(configuration)
     return [
-        Finding("platform", configuration.base_url),
+        Finding("platform", without_secrets(configuration.base_url)),
         Finding("api key", _masked(key) if key else "none", is_well=bool(key)),
         Finding("organization", configuration.organization_id or "the key's"),
-        Finding("reachable", reached, is_well),
+        Finding("reachable", Redaction().text(reached), is_well),
     ]
 
 
@@ -71,15 +76,28 @@ def _reach(configuration: Configuration) -> tuple[str, bool]:
     timed = configuration.model_copy(update={"timeout": _TIMEOUT})
     try:
         Task.load(_NO_RUN, configuration=timed)
-    except Unreachable as error:
-        return f"no: {error.description}", False
     except ModuleException as error:
-        status = error.status_code
-        if status in _REFUSED:
-            return f"yes, but it refuses the key (HTTP {status})", False
-        if status // 100 == 5:  # noqa: PLR2004  # the class of status codes
-            return f"yes, but it is in trouble (HTTP {status})", False
+        if (problem := _problem(error)) is not None:
+            return problem, False
     return f"yes, in {(time.monotonic() - started) * 1000:.0f} ms", True
+
+
+def _problem(error: ModuleException) -> str | None:
+    """What *error* says of the platform; None, if it would take runs."""
+    status = error.status_code
+    if isinstance(error, NotSent):
+        return f"not tried: {error.description}"
+    if isinstance(error, Unreachable):
+        return f"no: {error.description}"
+    if isinstance(error, AnswerUnreadable):
+        return "no: what answers is not the platform, since its answer is no JSON"
+    if status in _REFUSED:
+        return f"yes, but it refuses the key (HTTP {status})"
+    if status // 100 == _REDIRECT:
+        return f"no: what answers sends us elsewhere (HTTP {status})"
+    return (
+        f"yes, but it takes nothing now (HTTP {status})" if status == _SLOW_DOWN or status // 100 == _TROUBLE else None
+    )
 
 
 def _delivery(found: Deliveries) -> Finding:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-import time
+from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import settings
 from .delivery import outbox
 from .delivery.routing import destinations
+from .limits import UNLIMITED
 from .local.embedded import KEY as EMBEDDED
+from .platform import loop
 
 if TYPE_CHECKING:
     from .delivery.destination import Destination
@@ -60,7 +63,7 @@ def push(store: Store, *, agent_id: str | None, include_local: bool, timeout: fl
         NoPlatformError: The environment names none.
     """
     destination = _platform()
-    dispatcher = outbox.get()
+    dispatcher = outbox.get(UNLIMITED)
     owner = dispatcher.journal.owner
     if include_local:
         store.send_on(EMBEDDED, destination.key, owner)
@@ -68,15 +71,14 @@ def push(store: Store, *, agent_id: str | None, include_local: bool, timeout: fl
         store.give_agent(agent_id, destination.key, owner)
     before = _counts(store, destination.key)
     dispatcher.serve(destination)
-    until = time.monotonic() + timeout
+    # What another living process has recorded is that one's to deliver: nobody here waits for it.
+    draining = asyncio.run_coroutine_threadsafe(dispatcher.drain(timeout, give_up=False), loop.get())
     with _Bar(before["pending"]) as bar:
-        while True:
-            outbox.flush(min(_STEP, max(0.0, until - time.monotonic())))
-            now = _counts(store, destination.key)
-            bar.show(before["pending"] - now["pending"])
-            # What another living process has recorded is that one's to deliver: nobody here waits for it.
-            if not store.count_waiting(owner, destination.key) or time.monotonic() >= until:
-                break
+        while not wait([draining], _STEP).done:
+            bar.show(before["pending"] - _counts(store, destination.key)["pending"])
+        outbox.shutdown(0.0)  # What is delivered from now on would not be in the figures.
+        now = _counts(store, destination.key)
+        bar.show(before["pending"] - now["pending"])
     deliveries = store.deliveries()
     reasons = [found.reason for found in deliveries if found.destination == destination.key]
     elsewhere = sum(

@@ -22,9 +22,13 @@ _SECRET_NAME = re.compile(_SECRETS)
 # Any other "token" is a secret only if it looks like one: models speak of tokens all the time.
 _TOKEN_NAME = re.compile(r"(^|_)token$")
 _TOKEN_VALUE = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{8,}")
-# In the repr of an object: name='value', 'name': 'value'.
+# The end of such a name in a text. Bounded: else a text of nothing but such names took forever.
+_NAMED = rf"(?:{_SECRETS.replace('_?', '[_-]?')})[\w-]{{0,40}}"
+# In the repr of an object: name='value', 'name': 'value', ('name', 'value').
 _SECRET_IN_REPR = re.compile(
-    rf"""([\w-]*(?:{_SECRETS})[\w-]*['"]?\s*[=:]\s*)(b?'[^']*'|b?"[^"]*"|[^\s,)}}\]]+)""", re.IGNORECASE
+    rf"""({_NAMED}(?:['"]?\s{{0,8}}[=:]|['"],(?=\s?b?(?:'[^']*'|"[^"]*")\)))\s{{0,8}}(?:(?:basic|bearer|digest|token)\s+)?)"""
+    rf"""(?!\{REDACTED})(b?'[^']*'|b?"[^"]*"|[\[({{][^\])}}]*|[^\s,)}}\]]+)""",
+    re.IGNORECASE,
 )
 
 # Keys by the shapes that their issuers document, each by the letters that it begins with and the rest.
@@ -39,6 +43,7 @@ _SHAPES = [
     ("xox", r"[abprs]-[A-Za-z0-9-]{10,}"),  # Slack
     ("AIza", r"[0-9A-Za-z_-]{35}"),  # Google
     ("hf_", r"[A-Za-z0-9]{30,}"),  # Hugging Face
+    ("gsk_", r"[A-Za-z0-9]{20,}"),  # Groq
     ("eyJ", r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),  # JSON Web Token
     ("Bearer", r"\s+[A-Za-z0-9._~+/-]{16,}=*"),  # RFC 6750
     ("bearer", r"\s+[A-Za-z0-9._~+/-]{16,}=*"),
@@ -49,7 +54,7 @@ _SHAPES = [
 _PATTERNS = [(head, re.compile(rf"{head}(?<![\w-]{'.' * len(head)}){rest}", re.DOTALL)) for head, rest in _SHAPES]
 # In a short text it is quicker still to look for the letters first; in a very short one there is no key.
 _SHORT, _SHORTEST = 1000, 16
-_LOGIN = re.compile(r"://[^/\s:@]+:[^/\s@]+@")  # user:password@ in a URL
+_LOGIN = re.compile(r"://[^/\s:@]*:[^/\s@]+@")  # user:password@ in a URL; Redis has no user
 
 # The platform's keys that this process has used: they are taken out wherever they turn up.
 _keys: set[str] = set()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import operator
 import os
 import random
 import time
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, cast
 
 from . import settings
 from .binding import bound
@@ -17,7 +19,7 @@ from .decided import Decided, decided
 from .delivery import Receipt, outbox
 from .delivery.report import SUCCESSES, Ending, Stage, begun_part, destinations_part, reported, started
 from .delivery.routing import destinations
-from .describe import describe_error, isinstance_of, well_formed
+from .describe import isinstance_of, well_formed
 from .llm_stream import followed
 from .platform import Tokens
 from .redaction import Redaction
@@ -46,10 +48,14 @@ def _as_given(_: object, given: Given) -> Given:
 
 
 class _Unset:
-    """No result was set: None is one."""
+    """No result was set, or no count given: None is one."""
+
+    def __repr__(self) -> str:
+        return "not given"
 
 
 _UNSET = _Unset()
+_NOT_GIVEN: Any = _UNSET
 
 # Ids from a generator of our own: os.urandom and uuid4 let go of the GIL, which costs 100 µs beside a busy thread.
 _ids = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311  # ids are no secrets
@@ -278,18 +284,19 @@ class Run:
     @guarded("record tokens")
     def record_tokens(
         self,
-        tokens: Tokens | None = None,
+        tokens: Tokens | None = _NOT_GIVEN,
         *,
-        prompt_tokens: int | None = None,
-        completion_tokens: int | None = None,
-        cache_read_tokens: int | None = None,
-        cache_write_tokens: int | None = None,
+        prompt_tokens: int | None = _NOT_GIVEN,
+        completion_tokens: int | None = _NOT_GIVEN,
+        cache_read_tokens: int | None = _NOT_GIVEN,
+        cache_write_tokens: int | None = _NOT_GIVEN,
     ) -> None:
         """
         Tokens that were used; they add up.
 
         Args:
-            tokens: A ``Tokens``; or give the counts by name, of which None is "not known".
+            tokens: A ``Tokens``; or give the counts by name, of which None is "not known". Where none is known, nothing
+                is recorded.
 
         Raises:
             TypeError: Both or neither are given, or they are of another type.
@@ -301,18 +308,20 @@ class Run:
             "cache_read_tokens": cache_read_tokens,
             "cache_write_tokens": cache_write_tokens,
         }
-        by_name = list(counts.values()) != [None] * len(counts)
-        if (tokens is not None) == by_name:
+        given = [count for count in (tokens, *counts.values()) if count is not _NOT_GIVEN]
+        known = {name: count for name, count in counts.items() if count is not None and count is not _NOT_GIVEN}
+        if tokens is _NOT_GIVEN:
+            tokens = None
+        if not given or (tokens is not None and known):
             raise misuse(TypeError("record_tokens() takes a Tokens, or counts by name: one of the two."))
-        if tokens is None:
-            for name, count in counts.items():
-                if count is not None and (type(count) is not int or not 0 <= count <= MAX_COUNT):
-                    raise misuse(ValueError(f"{name} must be a whole number of at least 0, not {count!r}."))
-            tokens = Tokens(**counts)
-        elif not isinstance(tokens, Tokens):
-            raise misuse(TypeError(f"record_tokens() takes a Tokens, not a {type(tokens).__name__}."))
-        if self._records("record_tokens"):
-            self.tally.add_tokens(tokens)
+        if tokens is not None:
+            if not isinstance(tokens, Tokens):
+                raise misuse(TypeError(f"record_tokens() takes a Tokens, not a {type(tokens).__name__}."))
+            # Whoever has changed it since it was made may have put anything into it.
+            known = {name: count for name in counts if (count := getattr(tokens, name)) is not None}
+        checked = {name: _checked_count(name, count) for name, count in known.items()}
+        if checked and self._records("record_tokens"):
+            self.tally.add_tokens(Tokens(**{**dict.fromkeys(counts), **checked}))
 
     @guarded("record a tool call")
     def record_tool(
@@ -496,10 +505,13 @@ class Run:
 
     def _sum_up(self, error: BaseException | None, returned: object) -> None:
         if error is not None and self._ending not in SUCCESSES and self._failure is None:
-            self._failure = self.capture.text(describe_error(error))
+            self._failure = self.capture.error(error)
         outcome = returned if error is None else error
         if outcome is not None or self._tallies or self._chunks is not None:
-            self._count(outcome)
+            try:
+                self._count(outcome)
+            except Exception as own:  # noqa: BLE001  # whatever it is, the result is kept
+                caught("count what a run used", own)
         if returned is not None and self._keeps_result and self._result is _UNSET:
             self._returned = self.capture.text(returned)
         if self._items is not None:
@@ -521,11 +533,17 @@ class Run:
         news: dict[str, object] = {"stage": stage, "ending": self._ending, "duration": duration, "result": result}
         if self._response is not None:
             news["llm_response"] = self._raw_response()
-        if self._tallies and (tokens := self.tally.tokens()) is not None:
-            news["tokens"] = tokens.model_dump(exclude={"total_tokens"})
-        if (self._tools or self._tallies) and (used_tools := self.used_tools):
-            news["used_tools"] = used_tools
-            news["tool_calls"] = [call.as_data() for call in self._tools[:_MAX_TOOL_DETAILS]]
+        try:
+            if self._tallies and (tokens := self.tally.tokens()) is not None:
+                news["tokens"] = tokens.model_dump(exclude={"total_tokens"})
+        except Exception as own:  # noqa: BLE001  # whatever it is, the rest is reported
+            caught("report a run's tokens", own)
+        try:
+            if (self._tools or self._tallies) and (used_tools := self.used_tools):
+                news["used_tools"] = used_tools
+                news["tool_calls"] = [call.as_data() for call in self._tools[:_MAX_TOOL_DETAILS]]
+        except Exception as own:  # noqa: BLE001  # the same
+            caught("report a run's tools", own)
         report = reported(news, self._begun())
         outbox.get().post(report, self._id, self._destinations, is_end=stage == "ended")
 
@@ -602,6 +620,15 @@ def _check_name(what: str, value: object, *, may_be_empty: bool = False) -> None
         raise misuse(TypeError(f"{what} must be a text, not {type(value).__name__}."))
     if not value and not may_be_empty:
         raise misuse(ValueError(f"{what} is empty."))
+
+
+def _checked_count(name: str, count: object) -> int:
+    """*count* as a plain int: of an int's subclass, and of numpy's, as well."""
+    if not isinstance(count, bool) and isinstance(count, SupportsIndex):
+        with contextlib.suppress(TypeError):  # What has no dimension, or is a truth value, of numpy's.
+            if 0 <= (number := operator.index(count)) <= MAX_COUNT:
+                return number
+    raise misuse(ValueError(f"{name} must be a whole number of at least 0, not {count!r}."))
 
 
 def _say_no_agent() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,8 +139,8 @@ def configure(  # noqa: PLR0913  # every option is a keyword of its own
         redact_defaults: False leaves those to your *redact*. The platform's key is taken out in any case. Default True.
         home: The folder where runs are kept until they are delivered, and some days after. Default:
             ``XPANDER_TRACK_HOME``, else the XDG state folder. Must be set before the first run.
-        keep_days: How long a run is kept at home, after its start. Default 14. As *home*, to be set before the first
-            run; so are the other two.
+        keep_days: How long a run is kept at home, after its start; one that waits, until it was tried ten times.
+            Default 14. As *home*, to be set before the first run; so are the other two.
         keep_runs: How many runs are kept. Default 100,000. Where there are more, delivered ones go first, then those
             that wait, of each the oldest; what goes undelivered is counted and said.
         keep_bytes: How many bytes they may take on disk, roughly. Default 200,000,000.
@@ -214,7 +215,7 @@ def check_seconds(name: str, value: object, *, zero: bool = True, none: bool = T
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise misuse(TypeError(f"{name} must be a number of seconds, not {type(value).__name__}."))
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+    if not 0 <= value <= threading.TIMEOUT_MAX or (value == 0 and not zero):
         raise misuse(
             ValueError(f"{name} must be a number of seconds {'of at least' if zero else 'above'} 0, not {value!r}.")
         )

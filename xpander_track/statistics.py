@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .delivery.report import SUCCESSES
+from .usage.counts import total
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +26,7 @@ class AgentStatistics:
         success_rate: Of those that have ended, the part that succeeded, 0 to 1; None if none has ended.
         p50_duration: Seconds that half of the ended runs did not exceed (nearest rank).
         p95_duration: Seconds that 95 of 100 did not exceed.
-        prompt_tokens: The sum of what was reported.
+        prompt_tokens: The sum of what was reported; None where nothing was.
         completion_tokens: The same.
     """
 
@@ -34,8 +35,8 @@ class AgentStatistics:
     success_rate: float | None
     p50_duration: float | None
     p95_duration: float | None
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
 
 
 def by_agent(figures: Iterable[Figures]) -> list[AgentStatistics]:
@@ -63,6 +64,6 @@ def _of(agent_id: str | None, runs: list[Figures]) -> AgentStatistics:
         success_rate=sum(run.ending in SUCCESSES for run in ended) / len(ended) if ended else None,
         p50_duration=percentile(durations, 0.50),
         p95_duration=percentile(durations, 0.95),
-        prompt_tokens=sum(run.prompt_tokens or 0 for run in runs),
-        completion_tokens=sum(run.completion_tokens or 0 for run in runs),
+        prompt_tokens=total(run.prompt_tokens for run in runs),
+        completion_tokens=total(run.completion_tokens for run in runs),
     )

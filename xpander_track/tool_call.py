@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from .boundary import guarded
 from .capture import Items
-from .describe import describe_error
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,7 +55,7 @@ class ToolCall:
         if result is not None:
             self.result = self._capture.data(result)
         if error is not None:
-            self.error = self._capture.text(describe_error(error) if isinstance(error, BaseException) else error)
+            self.error = self._capture.error(error) if isinstance(error, BaseException) else self._capture.text(error)
         if duration is not None:
             self.duration = duration
 

@@ -234,7 +234,10 @@ class TrackedTask:
             here: list[OpenRun] = []
             with quietly("tell which run to leave"):
                 here = [opened for opened in self._open if opened.is_here()]
-            opened = (here or self._open)[-1]
+            entered = here or self._open
+            if not entered:
+                raise RuntimeError("a tracked_task() was left more often than it was entered: use it in a with block")
+            opened = entered[-1]
             self._open.remove(opened)
             return opened
 
@@ -265,7 +268,7 @@ def _track(options: Options, function: Any) -> Any:
     def begin(instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenRun:
         return options.begin(name, calls.call(instance, args, kwargs))
 
-    return wrapped(function, begin, functools.partial(_track, options))
+    return wrapped(function, begin, functools.partial(_track, options), calls.note_class)
 
 
 def _track_tool(name: str | None, function: Any) -> Any:
@@ -279,7 +282,7 @@ def _track_tool(name: str | None, function: Any) -> Any:
             return Scope()
         return OpenTool(run.tool(called, calls.call(instance, args, kwargs).arguments()))
 
-    return wrapped(function, begin, functools.partial(_track_tool, name))
+    return wrapped(function, begin, functools.partial(_track_tool, name), calls.note_class)
 
 
 class _Calls:
@@ -291,8 +294,17 @@ class _Calls:
         # Else there is no receiver among the parameters: it is bound already, or never will be.
         kind: Any = type(target)
         self._may_be_bound = hasattr(kind, "__get__") and getattr(target, "__self__", None) is None
+        self._classes: tuple[type, ...] = ()
         # Of what has no parameters, all calls are alike; if its signature says the truth.
         self._only = None if self._parameters.names else Call(self._parameters, (), {}, is_bound=False)
+
+    @guarded("note the class of a method")
+    def note_class(self, tracked: object, owner: type) -> None:
+        """*tracked* was got through *owner*: the first argument of its calls may be a receiver."""
+        if not any(kind in self._classes for kind in owner.__mro__):
+            # The class that has it, not one of those that inherit it: of these there may come ever more.
+            having = (kind for kind in owner.__mro__ if any(part is tracked for part in list(vars(kind).values())))
+            self._classes = (*self._classes, next(having, owner))
 
     def call(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """One call, as wrapt hands it over."""
@@ -300,6 +312,10 @@ class _Calls:
             return self._only
         if not self._may_be_bound:
             return Call(self._parameters, args, kwargs, is_bound=False)
-        if instance is None and is_class_method(self._name, args):
+        if instance is None and (self._is_given_receiver(args) or is_class_method(self._name, args)):
             return Call(self._parameters, args[1:], kwargs, is_bound=True)
         return Call(self._parameters, args, kwargs, is_bound=instance is not None)
+
+    def _is_given_receiver(self, args: tuple[Any, ...]) -> bool:
+        """Whether it is called as ``Class.method(instance, ...)``."""
+        return bool(self._classes and args) and isinstance(args[0], self._classes)

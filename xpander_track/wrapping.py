@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from .driving import Begin
 
 
-def wrapped(function: Any, begin: Begin, again: Callable[[Any], Any]) -> Any:
+def wrapped(
+    function: Any, begin: Begin, again: Callable[[Any], Any], through: Callable[[Any, type], object] | None = None
+) -> Any:
     """
     *function*, with a scope of *begin* around each call of it.
 
@@ -30,18 +32,21 @@ def wrapped(function: Any, begin: Begin, again: Callable[[Any], Any]) -> Any:
         function: A callable of any kind, or a static- or classmethod.
         begin: Opens the scope of one call.
         again: Makes of *function* what is made here: for copies, and for pickles of what has no name to be found by.
+        through: Told what is made here, and a class that it was got through as it is: then the first argument of a
+            call may be an instance of that class.
     """
     if isinstance(function, (staticmethod, classmethod)):
         # The order of the two is of no account: the descriptor stays the outer one.
-        return type(function)(wrapped(function.__func__, begin, again))
+        return type(function)(wrapped(function.__func__, begin, again, through))
     around = driver(what_runs(function), begin)
     if hasattr(type(function), "__get__"):  # pyright: ignore[reportUnknownArgumentType]
-        outer: Any = _Function(function, around)
+        outer: Any = (_Plain if type(function) is types.FunctionType else _Function)(function, around)
     else:
         # An object that can be called, not a function: as an attribute of a class it is not bound.
         call = function.__call__ if isinstance(_call_of(function), types.MethodType) else function
         outer = _Object(function)
         outer._self_call = _Function(call, around)  # noqa: SLF001  # wrapt's name for what is the proxy's own
+    outer._self_through = through  # noqa: SLF001  # wrapt's name for what is the proxy's own
     outer._self_again = again  # noqa: SLF001  # the same
     return outer
 
@@ -91,6 +96,9 @@ if TYPE_CHECKING:
 else:
     _BoundFunctionWrapper, _FunctionWrapper = wrapt.BoundFunctionWrapper, wrapt.FunctionWrapper
     _CallableObjectProxy = wrapt.CallableObjectProxy
+
+
+_NOTHING: Any = None
 
 
 class _Bound(_BoundFunctionWrapper):
@@ -148,15 +156,18 @@ class _Function(_Copied, _FunctionWrapper):
     """A wrapped function, or anything else that is bound as an attribute of a class. It is pickled by reference."""
 
     __bound_function_wrapper__ = _Bound
-    _self_through = None, None  # The class, and what was given. No annotation, as below.
+    _self_through = _NOTHING  # No annotation, as below.
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is not None:
             return super().__get__(instance, owner)
-        # Through one class it is the same object each time.
-        if self._self_through[0] is not owner:
-            self._self_through = owner, super().__get__(None, owner)  # type: ignore[assignment]
-        return self._self_through[1]
+        get = getattr(self.__wrapped__, "__get__", None)
+        if get is not None and get(None, owner) is not self.__wrapped__:
+            return super().__get__(None, owner)
+        # As a function that is got through its class is itself, through any class that inherits it.
+        if self._self_through is not None:
+            self._self_through(self, owner)
+        return self
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         try:
@@ -166,6 +177,23 @@ class _Function(_Copied, _FunctionWrapper):
             pass
         # Under its name is another one, the undecorated one for instance, which may be found.
         return self._self_again, (self.__wrapped__,)
+
+
+class _NoContainer:
+    """Takes back what proxies have in case their object has it, and functions have not: ``isinstance`` looks for it."""
+
+    __slots__ = ()
+    __enter__ = __exit__ = __aenter__ = __aexit__ = __len__ = __contains__ = _NOTHING
+
+
+class _PlainBound(_NoContainer, _Bound):
+    """A method that is a function."""
+
+
+class _Plain(_NoContainer, _Function):
+    """A wrapped function that is nothing else."""
+
+    __bound_function_wrapper__ = _PlainBound
 
 
 class _Object(_Copied, _CallableObjectProxy):

@@ -35,6 +35,20 @@ def run(run_id: str, configuration: Configuration | None = None) -> None:
         tracked.set_result("done")
 
 
+@pytest.mark.parametrize("status", [401, 429])
+def test_configurations_that_differ_in_other_things_share_the_pause_that_was_asked_for(
+    server: PlatformServer, status: int
+) -> None:
+    server.always = Answer(status, headers={"retry-after": "30"})
+    agents = [
+        Configuration(api_key="key-of-one", base_url=server.url, organization_id="one", agent_id=name) for name in "ab"
+    ]
+    for number in range(6):
+        run(f"run-{number}", agents[number % 2])
+        flush(0.1)
+    assert len(server.requests) == 1
+
+
 # --- whose key ---
 
 

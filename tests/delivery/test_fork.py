@@ -54,8 +54,8 @@ if os.fork() == 0:
     run(50)
     say("child", flush(20))
     os._exit(0)
-from xpander_track.delivery.store import _in_use
-with _in_use:  # The child shall not wait for the lock on a file.
+from xpander_track.delivery.store import in_use
+with in_use:  # The child shall not wait for the lock on a file.
     os.kill(os.getpid(), signal.SIGSTOP)
 os.wait()
 say("parent", flush(20))
@@ -305,7 +305,7 @@ flush()
 from xpander_track.delivery import store
 held = threading.Event()
 def hold():
-    with store._in_use:
+    with store.in_use:
         held.set()
         time.sleep(0.3)
 threading.Thread(target=hold).start()
@@ -366,7 +366,7 @@ signal.set_wakeup_fd(tell)
 held = threading.Event()
 main = threading.main_thread().ident
 def hold():
-    with store._in_use:
+    with store.in_use:
         held.set()
         while sys._current_frames()[main].f_code.co_name != "_before_fork": time.sleep(0.01)
         say("in the hook")
@@ -443,3 +443,28 @@ def test_no_thread_is_started_by_the_import(python: Python) -> None:
         "say(threading.active_count()); track_task(lambda: None); tracked_task(); say(threading.active_count())"
     )
     assert process.wait().lines == ["1", "1"]
+
+
+def test_fork_while_our_thread_runs_a_finalizer_that_ends_a_run(python: Python, server: PlatformServer) -> None:
+    """It has the store's lock then, and wants the journal's."""
+    code = """
+import gc
+class Leaves:
+    def __init__(self): self.me = self
+    def __del__(self):
+        with tracked_task(input="closing"): pass
+gc.set_threshold(50)
+run(0)
+def busy():
+    while True:
+        with tracked_task(input="q"): Leaves()
+        time.sleep(0.0005)
+threading.Thread(target=busy, daemon=True).start()
+for _ in range(150):
+    child = os.fork()
+    if not child: os._exit(0)
+    os.waitpid(child, 0)
+say("forked")
+os._exit(0)
+"""
+    python(code, server=server, options=QUIET).until("forked")

@@ -162,3 +162,15 @@ def test_without_a_home_runs_are_delivered_from_memory_after_one_warning(python:
     process = python("runs(20); say(flush())", XPANDER_TRACK_HOME=str(impossible)).wait()
     assert (process.code, process.lines) == (0, ["Flushed(delivered=20, pending=0, rejected=0, dropped=0)"])
     assert process.errors.count("Nothing can be kept on disk") == 1
+
+
+def test_relative_home_stays_where_it_was_when_the_folder_is_changed(
+    python: Python, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    process = python(
+        "run(0); os.chdir('elsewhere'); runs(5, 1); say(flush().delivered); finish()", XPANDER_TRACK_HOME="kept"
+    ).wait()
+    assert (process.lines[0], list((tmp_path / "elsewhere").iterdir())) == ("6", [])
+    assert (tmp_path / "kept" / "runs.sqlite3").exists()

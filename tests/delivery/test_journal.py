@@ -721,3 +721,17 @@ def test_other_files_in_the_folder_are_left_alone(folder: Path) -> None:
     (folder / "folder.jsonl").mkdir()
     assert lines_of(folder) == []
     assert sorted(path.name for path in folder.iterdir()) == ["folder.jsonl", "notes.txt"]
+
+
+def test_journal_that_could_not_be_opened_is_opened_later(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        journal = Journal(folder)
+        journal.append(b"in memory")
+    owner = journal.owner
+    journal.append(b"on disk")
+    assert (journal.owner, [path.stem for path in folder.glob("*.jsonl")]) == (owner, [owner])
+    assert sorted(read_line(line)[1] for line in journal.read()) == [b"in memory", b"on disk"]

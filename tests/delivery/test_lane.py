@@ -509,3 +509,15 @@ def test_newer_credentials_are_used_for_what_waits(
     post(dispatcher, make_report("run-1"), [renewed])
     eventually(lambda: len(renewed.reports) == 2, 5.0)
     assert (set(renewed.ids), place.ids) == (numbered(2), ["run-0"])
+
+
+def test_handler_of_the_log_that_raises_stops_no_delivery(
+    dispatcher: Dispatcher, place: Place, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the disk of the logs is full")
+
+    monkeypatch.setattr("xpander_track.boundary.logger.log", broken)
+    place.answers([Postponed("busy")])
+    post(dispatcher, make_report(), [place])
+    assert drain(dispatcher, 5.0) == Flushed(delivered=1)

@@ -12,7 +12,7 @@ import pytest
 from xpander_track import Receipt, Task, configure, current_run, flush, shutdown, track_task, tracked_task
 
 from ..platform_server import Answer, PlatformServer
-from .conftest import KEY, eventually
+from .conftest import KEY, QUIET, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -306,3 +306,32 @@ def test_run_in_an_atexit_handler_does_not_hold_up_the_exit_by_its_waiting(
 ) -> None:
     process = python("atexit.register(run, 1, wait=9)\nrun(0, wait=9)\nfinish()", server=server).wait()
     assert (process.code, process.leaving < 6) == (0, True)
+
+
+def test_nobody_waits_for_a_report_after_the_shutdown(server: PlatformServer, wait_for: Any) -> None:
+    server.always = Answer(503)
+    run = ended()
+    shutdown(0.1)
+    assert (wait_for(run), run.receipt.state) == (None, "pending")
+    assert wait_for(ended()) is None
+
+
+def test_who_waits_for_a_report_is_let_go_by_the_shutdown(server: PlatformServer) -> None:
+    server.always = Answer(503)
+    run = ended()
+    waiter = threading.Thread(target=run.reported, daemon=True)
+    waiter.start()
+    shutdown(0.1)
+    waiter.join(10)
+    assert not waiter.is_alive()
+
+
+def test_nobody_waits_in_a_forked_child_for_a_report_of_its_parents(python: Python, away: PlatformServer) -> None:
+    code = """
+with tracked_task() as run: run.receipt
+if os.fork() == 0:
+    say("child", run.reported())
+    os._exit(0)
+os.wait()
+"""
+    assert python(code, server=away, options=QUIET).wait().lines == ["child None"]

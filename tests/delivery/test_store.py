@@ -222,16 +222,16 @@ def test_runs_are_forgotten_after_some_days_and_undelivered_ones_are_told(
     store: Store, make_report: MakeReport
 ) -> None:
     old, young = time.time() - (Limits().days + 1) * DAY, time.time() - (Limits().days - 1) * DAY
-    states = ("delivered", "rejected", "pending")
+    states = ("delivered", "rejected", "pending", "untried")
     for line, (age, state) in enumerate([(age, state) for age in (old, young) for state in states], 1):
         store.record("me", [(line, make_report(f"{'old' if age == old else 'young'} {state}", started_at=age))])
-        if state != "pending":
-            run = store.waiting("me", "place", 100)[-1]
-            store.settle("place", [Outcome(run.report.id, run.owner, run.line, state)])
+        for _ in range({"pending": 10, "untried": 9}.get(state, 1)):
+            outcome = state if state != "untried" else "pending"
+            store.settle("place", [Outcome(f"{'old' if age == old else 'young'} {state}", "me", line, outcome)])
     store.record("me", [(9, make_report("old running", started_at=old, stage="started"))])
     assert store.prune() == ["old pending"]
     assert sorted(run.report.id for run in store.runs()) == [
-        "old running", "young delivered", "young pending", "young rejected",
+        "old running", "old untried", "young delivered", "young pending", "young rejected", "young untried",
     ]  # fmt: skip
 
 
@@ -502,3 +502,27 @@ def test_commits_are_brought_to_the_disk_itself_if_that_is_asked_for(folder: Pat
     """SQLite's levels: 1 is NORMAL, 2 is FULL (https://www.sqlite.org/pragma.html#pragma_synchronous)."""
     with closing(Store(folder, fsync=fsync)) as store, store._using() as db:
         assert db.execute("PRAGMA synchronous").fetchone() == (level,)
+
+
+def test_earlier_run_of_another_process_that_is_heard_later_changes_nothing(
+    store: Store, make_report: MakeReport
+) -> None:
+    """It failed, was killed, and somebody else did it again before its journal was found."""
+    now = time.time()
+    store.record("me", [(1, make_report(started_at=now, result="second try"))])
+    settle(store, "delivered")
+    store.record("dead", [(5, make_report(started_at=now - 60, ending="failed", result="first try"))])
+    assert (store.find("run-1")[0].report.result, deliveries(store)) == ("second try", {"place": "delivered"})
+    store.record("me", [(2, make_report(started_at=now - 60, result="by a clock that was set back"))])
+    assert store.find("run-1")[0].report.result == "by a clock that was set back"
+
+
+def test_row_that_cannot_be_read_holds_up_no_other(folder: Path, make_report: MakeReport) -> None:
+    with closing(Store(folder)) as store:
+        store.record("dead", [(n, make_report(f"run-{n}", stage="started")) for n in (1, 2)])
+        with closing(sqlite3.connect(folder / FILE)) as db:
+            db.execute("UPDATE runs SET report = 'nonsense' WHERE id = 'run-1'")
+            db.commit()
+        store.interrupt("dead")
+        assert [(run.report.id, run.report.ending) for run in store.runs()] == [("run-2", "interrupted")]
+        assert (store.find("run-1"), len(store.figures())) == ([], 1)

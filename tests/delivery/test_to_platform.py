@@ -12,6 +12,7 @@ import pytest
 from xpander_track import Configuration, Task
 from xpander_track.delivery.destination import Postponed, Rejected
 from xpander_track.delivery.to_platform import ToPlatform
+from xpander_track.redaction import keep_out
 
 from ..platform_server import Answer, PlatformServer
 from .conftest import KEY
@@ -245,6 +246,34 @@ def test_agent_id_that_cannot_be_sent_is_rejected(
 ) -> None:
     assert isinstance(outcome(agent_id=agent_id), Rejected)
     assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP_PROXY", "http://proxy:port"), ("ALL_PROXY", "socks4://127.0.0.1:9"),
+        ("NO_PROXY", "localhost,fd00::/8,[::1]"), ("XPANDER_BASE_URL", "http://h:99999"),
+        ("XPANDER_BASE_URL", "http://127.0.0.1:9/?x=1"), ("XPANDER_BASE_URL", "http://127.0.0.1:9/\n"),
+    ],
+)  # fmt: skip
+def test_address_or_proxy_that_cannot_be_used_is_no_fault_of_the_run(
+    server: PlatformServer, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("XPANDER_BASE_URL", server.url)
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr("xpander_track.platform.connections._pools", {})
+    with pytest.raises(Postponed):
+        asyncio.run(ToPlatform(Configuration(api_key=KEY)).deliver(make_report()))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("before", [0, 250, 270, 299])
+def test_key_that_an_answer_repeats_is_not_in_the_reason_and_no_part_of_it(
+    outcome: Callable[..., Any], server: PlatformServer, before: int
+) -> None:
+    keep_out(KEY)
+    server.always = Answer(422, text="x" * before + KEY)
+    assert KEY[:8] not in outcome().reason
 
 
 # --- too large ---

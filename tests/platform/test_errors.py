@@ -17,6 +17,7 @@ import pytest
 from xpander_track.platform import (
     AnswerUnreadable,
     Configuration,
+    InvalidAddress,
     InvalidArgument,
     MissingAgentId,
     MissingApiKey,
@@ -59,7 +60,7 @@ FAILURES = {
     "ill-typed count": Failure(InvalidArgument, "prompt_tokens", arguments={"tokens": {"prompt_tokens": PROMPT}}),
     "lone surrogate": Failure(InvalidArgument, "surrogate", arguments={"result": f"{PROMPT}\ud800"}),
     "id that is no segment": Failure(InvalidArgument, "an id", arguments={"agent_id": ".."}),
-    "unusable address": Failure(InvalidArgument, "base_url", configuration={"base_url": "http://h:99999"}),
+    "unusable address": Failure(InvalidAddress, "base_url", configuration={"base_url": "http://h:99999"}),
     "refused by status": Failure(ModuleException, "go away", Answer(403, text="go away")),
     "answer without JSON": Failure(AnswerUnreadable, "not JSON", Answer(text=PROMPT)),
     "answer with broken JSON": Failure(
@@ -142,7 +143,8 @@ def test_key_is_not_in_the_locals_of_our_frames(server: PlatformServer, call: Ca
     [
         kind(500, "why", retry_after=3.0)
         for kind in (
-            ModuleException, NotSent, MissingAgentId, MissingApiKey, InvalidArgument, Unreachable, AnswerUnreadable
+            ModuleException, NotSent, MissingAgentId, MissingApiKey, InvalidArgument, InvalidAddress, Unreachable,
+            AnswerUnreadable,
         )
     ],
     ids=lambda error: type(error).__name__,
@@ -160,6 +162,7 @@ def test_error_survives_pickling_and_copying(transport: Any, error: ModuleExcept
         (MissingAgentId, NotSent),
         (MissingApiKey, NotSent),
         (InvalidArgument, NotSent),
+        (InvalidAddress, InvalidArgument),
         (Unreachable, ModuleException),
         (AnswerUnreadable, ModuleException),
     ],

@@ -230,8 +230,8 @@ def test_stats_are_of_each_agent(command: Command) -> None:
     head, *rows = [line.split() for line in out.splitlines()]
     assert head == ["AGENT", "RUNS", "SUCCESS", "P50", "P95", "PROMPT", "TOKENS", "COMPLETION", "TOKENS"]
     assert [(row[:3], row[-2:]) for row in rows] == [
-        (["-", "1", "100%"], ["0", "0"]), (["agent-1", "1", "100%"], ["100", "20"]),
-        (["agent-2", "1", "0%"], ["0", "0"]),
+        (["-", "1", "100%"], ["-", "-"]), (["agent-1", "1", "100%"], ["100", "20"]),
+        (["agent-2", "1", "0%"], ["-", "-"]),
     ]  # fmt: skip
 
 
@@ -244,6 +244,7 @@ def test_stats_as_json(command: Command) -> None:
     assert agents["agent-1"] == {
         "agent_id": "agent-1", "runs": 1, "success_rate": 1.0, "prompt_tokens": 100, "completion_tokens": 20,
     }  # fmt: skip
+    assert (agents["agent-2"]["prompt_tokens"], agents["agent-2"]["completion_tokens"]) == (None, None)
 
 
 # --- nothing there, wrong usage ---

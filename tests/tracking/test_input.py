@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import functools
 import json
 import uuid
 from collections import OrderedDict, deque
@@ -177,6 +178,27 @@ def test_the_receiver_is_left_out(name: str, text: str, recorded: RunsRecorded) 
 def test_the_receiver_is_left_out_of_a_call_through_the_class(name: str, recorded: RunsRecorded) -> None:
     getattr(Agent, name)(Agent(), "why?")
     assert [report.input for report in recorded()] == ["why?"]
+
+
+def test_the_receiver_is_left_out_of_a_call_through_a_class_that_inherits(recorded: RunsRecorded) -> None:
+    class Child(Agent): ...
+
+    class Other(Agent): ...
+
+    Child.method(Child(), "why?")
+    Agent.method(Other(), "why?")
+    Agent.later = track_task(lambda self, question: None)  # type: ignore[attr-defined]
+    Other.later(Other(), "why?")  # type: ignore[attr-defined]
+    assert [report.input for report in recorded()] == ["why?"] * 3
+
+
+def test_the_receiver_of_a_partial_method_is_left_out(recorded: RunsRecorded) -> None:
+    class Asker:
+        ask = functools.partialmethod(track_task(lambda self, question, depth: None), "why?")
+
+    Asker().ask(2)
+    Asker.ask(Asker(), 2)
+    assert [report.input for report in recorded()] == ['{"question":"why?","depth":2}'] * 2
 
 
 def test_a_parameter_called_self_is_an_argument(call: Call, recorded: RunsRecorded) -> None:

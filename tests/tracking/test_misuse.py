@@ -15,7 +15,7 @@ from xpander_track.run import NO_RUN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .conftest import RunsRecorded
+    from .conftest import Log, RunsRecorded
 
 
 class Agent: ...
@@ -109,6 +109,13 @@ def test_a_wrong_tool_name_is_refused_at_decoration(name: Any, error: type[Excep
         track_tool(name=name)
 
 
+def tokens_with(*, count: Any) -> xt.Tokens:
+    """Pydantic looks at what is given, not at what is put in its place later."""
+    tokens = xt.Tokens(completion_tokens=1)
+    tokens.prompt_tokens = count
+    return tokens
+
+
 # What is called on a run, the arguments, the error, what its message says.
 METHODS: list[tuple[str, tuple[object, ...], dict[str, object], type[Exception], str]] = [
     ("record_tool", (7,), {}, TypeError, "name must be a text, not int"),
@@ -125,7 +132,6 @@ METHODS: list[tuple[str, tuple[object, ...], dict[str, object], type[Exception],
     ("fail", (None,), {}, TypeError, "reason must be a text, not NoneType"),
     ("fail", (ValueError("no"),), {}, TypeError, "reason must be a text, not ValueError"),
     ("record_tokens", (), {}, TypeError, "a Tokens, or counts by name"),
-    ("record_tokens", (None,), {}, TypeError, "a Tokens, or counts by name"),
     ("record_tokens", (xt.Tokens(),), {"prompt_tokens": 1}, TypeError, "one of the two"),
     ("record_tokens", (7,), {}, TypeError, "takes a Tokens, not a int"),
     ("record_tokens", ({"prompt_tokens": 1},), {}, TypeError, "takes a Tokens, not a dict"),
@@ -134,6 +140,11 @@ METHODS: list[tuple[str, tuple[object, ...], dict[str, object], type[Exception],
     ("record_tokens", (), {"completion_tokens": 1.0}, ValueError, "completion_tokens must be a whole number"),
     ("record_tokens", (), {"cache_read_tokens": "1"}, ValueError, "cache_read_tokens must be a whole number"),
     ("record_tokens", (), {"cache_write_tokens": True}, ValueError, "cache_write_tokens must be a whole number"),
+    ("record_tokens", (tokens_with(count="12"),), {}, ValueError, "prompt_tokens must be a whole number"),
+    ("record_tokens", (tokens_with(count=-1),), {}, ValueError, "prompt_tokens must be .* at least 0, not -1"),
+    ("record_tokens", (tokens_with(count=True),), {}, ValueError, "prompt_tokens must be a whole number"),
+    ("record_tokens", (tokens_with(count=1.5),), {}, ValueError, "prompt_tokens must be a whole number"),
+    ("record_tokens", (None,), {"prompt_tokens": -1}, ValueError, "prompt_tokens must be a whole number"),
     ("report_progress", ("half",), {}, TypeError, "positional"),
     ("set_result", (), {}, TypeError, "value"),
     ("reported", ("5",), {}, TypeError, "timeout must be a number of seconds, not str"),
@@ -192,6 +203,18 @@ def test_a_wrong_timeout_is_refused(function: str, timeout: Any, recorded: RunsR
         _finished(getattr(xt, function)(timeout))
     track_task(lambda: "42")()
     assert recorded()[-1].result == "42"
+
+
+@pytest.mark.usefixtures("net")
+@pytest.mark.parametrize("form", ["with", "async with"])
+def test_a_block_that_is_left_without_being_entered_says_so(form: str, log: Log) -> None:
+    block = tracked_task()
+    if form == "with":
+        block.__exit__(None, None, None)
+    else:
+        asyncio.run(block.__aexit__(None, None, None))
+    (line,) = log()
+    assert "a tracked_task() was left more often than it was entered: use it in a with block" in line
 
 
 # --- configure ---
@@ -269,3 +292,29 @@ def _finished(value: Any) -> Any:
         return await value
 
     return asyncio.run(main()) if asyncio.iscoroutine(value) else value
+
+
+WRONG_CALLS: dict[str, Callable[[Any], Any]] = {
+    "tracked_task(text)": lambda _: tracked_task("agent-123"),  # type: ignore[arg-type]
+    "tracked_task(agent=)": lambda _: tracked_task(agent="agent-123"),  # type: ignore[call-arg]
+    "tracked_task(inputs=)": lambda _: tracked_task(agent_id="a", inputs="q"),  # type: ignore[call-arg]
+    "record_tool": lambda run: run.record_tool("search", {"q": 1}),
+    "record_tokens": lambda run: run.record_tokens(10, 20),
+    "record_tokens by other names": lambda run: run.record_tokens(input_tokens=10),
+    "report_progress": lambda run: run.report_progress("half"),
+    "fail": lambda run: run.fail(),
+    "record_llm": lambda run: run.record_llm(),
+    "set_result": lambda run: run.set_result("a", "b"),
+    "reported": lambda run: run.reported(timout=6),
+    "areported": lambda run: asyncio.run(run.areported(timout=6)),
+    "tool": lambda run: run.tool("search", args=1),
+}
+
+
+@pytest.mark.parametrize("call", WRONG_CALLS.values(), ids=WRONG_CALLS)
+def test_call_with_arguments_that_there_are_not_is_refused_at_once(
+    call: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xt.boundary, "reraise", False)  # As users have it.
+    with tracked_task() as run, pytest.raises(TypeError, match="argument"):
+        call(run)

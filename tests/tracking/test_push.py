@@ -192,3 +192,64 @@ def test_doctor_prints_a_line_for_each_with_a_mark_where_something_is_wrong() ->
     lines = printed.splitlines()
     assert [line.split()[0 if line.startswith(" ") else 1] for line in lines][:3] == ["version", "platform", "api"]
     assert next(line for line in lines if line.startswith("!")).startswith("! reachable")
+
+
+def test_push_does_not_hammer_a_platform_in_trouble(server: PlatformServer, credentials: dict[str, str]) -> None:
+    server.always = Answer(503)
+    record(5, wait=0.5, **credentials)
+    before = len(server.requests)
+    assert pushed("--timeout", "4", **credentials)["pending"] == 5
+    assert len(server.requests) - before <= 8
+
+
+@pytest.mark.parametrize("arguments", [["runs"], ["push"]])
+def test_commands_forget_nothing_that_waits(
+    server: PlatformServer, credentials: dict[str, str], arguments: list[str]
+) -> None:
+    """They do not know how much the program was told to keep."""
+    server.always = Answer(503)
+    code = """
+import time
+from unittest import mock
+from xpander_track import configure, flush, tracked_task
+configure(exit_timeout=0.1, keep_days=60)
+now = time.time
+with mock.patch("time.time", lambda: now() - 20 * 86_400):
+    for number in range(10):
+        with tracked_task(agent_id="agent-1"): pass
+for _ in range(12): flush(0.2)
+"""
+    assert process(code, **credentials).returncode == 0
+    server.always = None
+    process(*arguments, **credentials)
+    process("push", **credentials)
+    assert len(server.tasks) == 10
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (Answer(302, headers={"location": "http://portal"}), "no: what answers sends us elsewhere (HTTP 302)"),
+        (Answer(429), "yes, but it takes nothing now (HTTP 429)"),
+        (Answer(503), "yes, but it takes nothing now (HTTP 503)"),
+        (Answer(200, text="<html>log in</html>"), "no: what answers is not the platform, since its answer is no JSON"),
+    ],
+)
+def test_doctor_says_when_nothing_would_be_delivered(
+    server: PlatformServer, credentials: dict[str, str], answer: Answer, says: str
+) -> None:
+    server.always = answer
+    assert findings(**credentials)["reachable"] == (says, False)
+
+
+def test_doctor_says_that_it_did_not_ask() -> None:
+    found = findings(XPANDER_BASE_URL="http://user:password@127.0.0.1:9")
+    assert found["platform"] == ("http://127.0.0.1:9", True)
+    assert found["reachable"][0].startswith("not tried: ")
+
+
+def test_argument_that_is_no_text_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "xpander_track", "show", b"\xff"], check=False, capture_output=True, timeout=60
+    )
+    assert (done.returncode, b"Traceback" in done.stderr, b"is not UTF-8" in done.stderr) == (2, False, True)

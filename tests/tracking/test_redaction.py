@@ -202,6 +202,54 @@ def test_a_secret_name_hides_whatever_holds_it(make: Callable[[], object], home:
     assert CANARY.encode() not in kept
 
 
+MESSAGES = [
+    ("connect(password='{}') failed", "connect(password=[redacted]) failed"),
+    ('{{"user": "ada", "password": "{}"}}', '{{"user": "ada", "password": [redacted]}}'),
+    ("{{'X-Api-Key': '{}', 'accept': '*/*'}}", "{{'X-Api-Key': [redacted], 'accept': '*/*'}}"),
+    ("[(b'authorization', b'Basic {}'), (b'a', b'b')]", "[(b'authorization', [redacted]), (b'a', b'b')]"),
+    ("Authorization: Basic {} is refused", "Authorization: Basic [redacted] is refused"),
+    ("password={} is wrong", "password=[redacted] is wrong"),
+    ("https://host/?api_key={} is refused", "https://host/?api_key=[redacted] is refused"),
+    ("no columns 'password', 'user'", "no columns 'password', 'user'"),
+]
+
+
+@pytest.mark.parametrize(("message", "kept"), MESSAGES)
+def test_a_secret_name_in_an_exceptions_message_hides_its_value(
+    message: str, kept: str, call: Call, recorded: RunsRecorded, home: Path
+) -> None:
+    """As in the same exception where it is a value."""
+
+    @track_tool
+    def connect() -> None:
+        raise RuntimeError(message.format(CANARY))
+
+    def answer() -> None:
+        try:
+            connect()
+        except RuntimeError as error:
+            current_run().record_tool("t", result=error, error=error)
+            raise
+
+    with pytest.raises(RuntimeError):
+        call(answer)
+    (report,) = recorded()
+    expected = f"RuntimeError: {kept.format()}"
+    assert report.result == report.tool_calls[0]["error"] == report.tool_calls[1]["error"] == expected
+    assert report.tool_calls[1]["result"] == f"<{expected}>"
+    assert CANARY.encode() not in on_disk(home)
+
+
+def test_a_long_message_of_an_exception_is_cut_and_left_without_secrets(recorded: RunsRecorded) -> None:
+    configure(max_chars=1_000)
+    with pytest.raises(ValueError, match="password"), tracked_task():
+        raise ValueError(f"password='{CANARY}' " * 1_000)
+    result = recorded()[0].result or ""
+    assert len(result) < 1_100
+    assert "characters left out" in result
+    assert CANARY not in result
+
+
 # --- the models' own words ---
 
 LOGPROBS = {
@@ -245,6 +293,7 @@ SHAPES = [
     "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
     "github_pat_abcdefghijklmnopqrstuvwxyz",
     "xoxb-123456789012-abcdefghijkl",
+    "gsk_abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOP",
     "AIzaSyA1234567890abcdefghijklmnopqrstuv",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
     "Bearer abcdefghijklmnopqrstuvwxyz",
@@ -273,10 +322,17 @@ def test_credentials_in_a_url_are_taken_out(recorded: RunsRecorded) -> None:
     assert [report.input for report in recorded()] == ["postgres://[redacted]@db/x and https://db:5432/y?at=a@b"]
 
 
+def test_a_password_in_a_url_is_taken_out_where_there_is_no_user(recorded: RunsRecorded) -> None:
+    with tracked_task(input=f"redis://:{CANARY}@cache:6379/0 and https://[::1]:80/a?b=c@d"):
+        pass
+    assert [report.input for report in recorded()] == ["redis://[redacted]@cache:6379/0 and https://[::1]:80/a?b=c@d"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "sk-short",
+        "gsk_short",
         "task-force-one-two-three-four",
         "eyJ",
         "a bearer of good news",
@@ -305,6 +361,19 @@ def test_no_text_takes_long(seed: str) -> None:
         return best
 
     assert seconds(160_000) < 16 * seconds(20_000) + 0.05
+
+
+@pytest.mark.parametrize("seed", ["a", "password", "password='", "password = ", "'password', '", "password=(", "pwd\n"])
+def test_no_message_of_an_exception_takes_long(seed: str) -> None:
+    """The same, of the names in it."""
+
+    def seconds(length: int) -> float:
+        text = seed * (length // len(seed))
+        started = time.thread_time()
+        Redaction().representation(text)
+        return time.thread_time() - started
+
+    assert min(seconds(160_000) for _ in range(3)) < 16 * min(seconds(20_000) for _ in range(3)) + 0.05
 
 
 # --- the platform's key ---

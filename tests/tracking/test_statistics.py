@@ -96,6 +96,11 @@ def test_where_nothing_has_ended_nothing_is_known() -> None:
     assert (agent.runs, agent.success_rate, agent.p50_duration, agent.p95_duration) == (1, None, None, None)
 
 
+def test_tokens_that_nobody_reported_are_not_none_used() -> None:
+    (agent,) = by_agent([run(), run(completion=0)])
+    assert (agent.prompt_tokens, agent.completion_tokens) == (None, 0)
+
+
 def test_an_interrupted_run_has_no_duration() -> None:
     (agent,) = by_agent([run(ending="interrupted", duration=None), run(duration=2.0)])
     assert (agent.success_rate, agent.p50_duration) == (0.5, 2.0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import collections.abc
 import concurrent.futures
+import contextlib
 import copy
 import functools
 import gc
@@ -305,6 +307,60 @@ def test_a_method_is_bound_to_its_instance() -> None:
     agent = Agent("Grace")
     assert agent.method("why?") == Agent.method(agent, "why?") == "Grace: why?"
     assert agent.method.__self__ is agent  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("decorator", [track_task, track_tool])
+def test_a_method_is_the_same_through_any_class_that_inherits_it(decorator: Callable[..., Any]) -> None:
+    class Base:
+        @decorator
+        def run(self) -> None: ...
+
+        alias = run
+
+    class Child(Base): ...
+
+    assert Child.run is Base.run is Base.alias is Base.__dict__["run"]
+    assert Child().run.__func__ is Base.run
+
+
+@pytest.mark.parametrize("decorator", [track_task, track_tool])
+def test_a_partial_method_of_it_works(decorator: Callable[..., Any]) -> None:
+    class Agent:
+        @decorator
+        def run(self, question: str, depth: int = 0) -> object:
+            return self, question, depth
+
+        ask = functools.partialmethod(run, "why?")
+
+    agent = Agent()
+    assert agent.ask(1) == Agent.ask(agent, 1) == (agent, "why?", 1)
+    assert str(inspect.signature(Agent.ask)) == "(self, depth: 'int' = 0) -> 'object'"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        contextlib.AbstractContextManager, contextlib.AbstractAsyncContextManager, collections.abc.Sized,
+        collections.abc.Container, collections.abc.Iterable, collections.abc.Awaitable,
+    ],
+)  # fmt: skip
+def test_a_function_is_no_container_and_no_context_manager(kind: Any) -> None:
+    class Agent:
+        @track_task
+        def run(self) -> None: ...
+
+    assert not [one for one in (track_task(lambda: None), Agent.run, Agent().run) if isinstance(one, kind)]
+
+
+def test_an_object_that_can_be_called_is_the_container_and_context_manager_that_it_was() -> None:
+    class CalledList(list[int], contextlib.AbstractContextManager[None]):
+        def __call__(self) -> None: ...
+
+        def __exit__(self, *_: object) -> None: ...
+
+    tracked = track_task(CalledList([1]))
+    with tracked:
+        assert (len(tracked), 1 in tracked, isinstance(tracked, contextlib.AbstractContextManager)) == (1, True, True)
 
 
 def test_super_finds_a_decorated_method(recorded: RunsRecorded) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import enum
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -505,3 +506,55 @@ def test_threads_that_count_at_the_same_moment_lose_nothing(monkeypatch: pytest.
             thread.join()
         assert run.tokens is not None
         assert run.tokens.prompt_tokens == 7
+
+
+class Price(enum.IntEnum):
+    TWO = 2
+
+
+class Index:
+    def __index__(self) -> int:
+        return 3
+
+
+def test_counts_may_be_of_any_type_that_is_a_whole_number(recorded: RunsRecorded) -> None:
+    with tracked_task() as run:
+        run.record_tokens(prompt_tokens=Price.TWO, completion_tokens=Index())  # type: ignore[arg-type]
+    assert recorded()[0].tokens == {
+        "prompt_tokens": 2, "completion_tokens": 3, "cache_read_tokens": None, "cache_write_tokens": None,
+    }  # fmt: skip
+    assert run.tokens is not None
+    assert type(run.tokens.prompt_tokens) is int
+
+
+@pytest.mark.parametrize(
+    "known",
+    [{"prompt_tokens": None, "completion_tokens": None}, {"tokens": None}, {"tokens": None, "prompt_tokens": None}],
+)
+def test_counts_that_are_not_known_are_not_recorded(known: dict[str, Any], recorded: RunsRecorded) -> None:
+    with tracked_task() as run:
+        run.record_tokens(**known)
+        run.record_tokens(Tokens(**dict.fromkeys(Tokens.model_fields)))
+    assert (run.tokens, recorded()[0].tokens) == (None, None)
+
+
+@pytest.mark.usefixtures("net")
+@pytest.mark.parametrize("part", ["tokens", "tools", "add"])
+def test_a_run_is_reported_though_what_it_used_cannot_be_told(
+    part: str, monkeypatch: pytest.MonkeyPatch, call: Call, recorded: RunsRecorded
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(part)
+
+    def answer() -> object:
+        if part != "add":
+            current_run().record_llm(CHAT_WITH_TOOLS)
+        monkeypatch.setattr(Tally, part, fail)
+        return CHAT
+
+    call(answer)
+    monkeypatch.undo()
+    (report,) = recorded()
+    assert (report.ending, "hi there" in (report.result or "")) == ("completed", True)
+    assert (report.tokens is not None) == (part == "tools")
+    assert bool(report.used_tools) == (part == "tokens")

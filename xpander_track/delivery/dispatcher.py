@@ -8,13 +8,14 @@ elsewhere. Nothing here looks at a user's objects.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import time
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..boundary import logger, quietly, say_once, trouble
+from ..boundary import quietly, say, say_once, trouble
 from ..platform import loop
 from .journal import Journal, dead_journals, is_alive, read_line, set_aside
 from .lane import Lane
@@ -48,8 +49,9 @@ class Flushed:
     Args:
         delivered: Reports that their destinations have taken.
         pending: Reports that wait and will be tried again: by this process, or by the next one on this machine.
+            Those that it has taken over from ended processes are among them.
         rejected: Reports set aside; ``run.receipt`` and ``xpander-track show`` say why.
-        dropped: Reports of which nothing is left: there was no room to keep them until they could be delivered.
+        dropped: Reports of which nothing is left: too many, or too old, to be kept until they could be delivered.
     """
 
     delivered: int = 0
@@ -72,7 +74,7 @@ class Dispatcher:
         self._home = home
         self._limits = limits
         self._fsync = fsync
-        self.journal = _journal(home, fsync=fsync)
+        self.journal = Journal(None if home is None else home / "journal", fsync=fsync)
         self.queue: Queue | None = None
         self.delivered = 0
         self.rejected = 0
@@ -80,6 +82,7 @@ class Dispatcher:
         self._said_dropped = 0
         self._say_dropped_after = self._prune_after = 0.0
         self._ended = 0
+        self._owners: set[str] = set()  # The names of our journals.
         self._lanes: dict[str, Lane] = {}
         self._destinations: dict[str, Destination] = {}
         self._posted_to: list[Destination] = []
@@ -133,6 +136,8 @@ class Dispatcher:
             ticket = self._tickets[run_id] = Ticket(receipt)
         else:
             ticket.update(receipt)
+        if self._is_stopped:
+            ticket.leave()
         return ticket
 
     def wake(self) -> None:
@@ -165,6 +170,11 @@ class Dispatcher:
         """Send no more; what is posted from now on is written down, for the next process."""
         self._is_stopped = True
         loop.get().call_soon_threadsafe(self._stop)
+
+    def leave_waiters(self) -> None:
+        """Who waits for a report need not wait: this process delivers no more."""
+        for ticket in list(self._tickets.values()):
+            ticket.leave()
 
     # --- on our loop ---
 
@@ -230,10 +240,11 @@ class Dispatcher:
     def settled(self, waiting: Waiting, receipt: Receipt) -> None:
         """A delivery came out as *receipt* says."""
         report = waiting.report
+        is_counted = report.stage == "ended" and waiting.owner in self._owners
         if receipt.state == "delivered":
-            self.delivered += report.stage == "ended"
+            self.delivered += is_counted
         elif receipt.state == "rejected":
-            self.rejected += report.stage == "ended"
+            self.rejected += is_counted
             say_once(
                 f"rejected {receipt.where}",
                 "A run was set aside by %s: %s. `xpander-track show %s` has it whole; further ones are only counted.",
@@ -252,6 +263,7 @@ class Dispatcher:
                 timer.cancel()
         if self.queue is not None:
             self.queue.close()
+        self.leave_waiters()
 
     def _on_wake(self) -> None:
         if self._is_stopped:
@@ -306,6 +318,7 @@ class Dispatcher:
     def _record(self) -> None:
         assert self.queue is not None
         if self._unrecorded:
+            self._owners.add(self.journal.owner)
             self.queue.record(self.journal.owner, self._unrecorded)
             self._unrecorded = []
         else:
@@ -320,12 +333,16 @@ class Dispatcher:
         for run_id in ids:
             ticket = self._tickets.get(run_id)
             if ticket is not None and ticket.receipt.state == "pending":
-                ticket.update(Receipt("rejected", ticket.receipt.where, "dropped: there was no room to keep it"))
+                ticket.update(Receipt("rejected", ticket.receipt.where, "dropped: too many, or too old, to be kept"))
         now = time.monotonic()
         if self.dropped > self._said_dropped and now >= self._say_dropped_after:
             self._say_dropped_after = now + _SAY_EVERY
             self._said_dropped = self.dropped
-            logger.warning("%d runs were dropped before they could be delivered: no room to keep them.", self.dropped)
+            say(
+                logging.WARNING,
+                "%d runs were dropped before they could be delivered: too many, or too old, to be kept.",
+                self.dropped,
+            )
 
     def _open_lanes(self) -> None:
         for key, destination in list(self._destinations.items()):
@@ -348,7 +365,7 @@ class Dispatcher:
             self._collect()  # There may be room again.
         with quietly("take in the runs of ended processes"):
             if self._home is not None and self.store is not None and self.queue.is_on_disk:
-                adopt(self.store, self._home, but=self.journal.owner)
+                self._note_lost(adopt(self.store, self._home, but=self.journal.owner))
                 self._take_over()
 
     def _take_over(self) -> None:
@@ -361,13 +378,20 @@ class Dispatcher:
                     lane.look()
 
 
-def adopt(store: Store, home: Path, *, but: str = "") -> None:
-    """Record what the journals of dead processes in *home* hold; what they had not ended was interrupted."""
+def adopt(store: Store, home: Path, *, but: str = "") -> list[str]:
+    """
+    Record what the journals of dead processes in *home* hold; what they had not ended was interrupted.
+
+    Returns:
+        The ids of runs that there was no room for.
+    """
+    lost: list[str] = []
     for dead in dead_journals(home / "journal", but):
         for lines in dead.lines():
-            store.record(dead.owner, entries(lines, home))
+            lost += store.record(dead.owner, entries(lines, home))
         store.interrupt(dead.owner)
         dead.remove()
+    return lost
 
 
 def entries(lines: list[bytes], home: Path | None) -> list[tuple[int, Report]]:
@@ -382,13 +406,5 @@ def entries(lines: list[bytes], home: Path | None) -> list[tuple[int, Report]]:
             unreadable.append(line)
     if unreadable:
         kept = None if home is None else set_aside(home / "journal", unreadable)
-        logger.error("%d lines of a journal cannot be read; they are kept in %s.", len(unreadable), kept)
+        say(logging.ERROR, "%d lines of a journal cannot be read; they are kept in %s.", len(unreadable), kept)
     return found
-
-
-def _journal(home: Path | None, *, fsync: bool) -> Journal:
-    try:
-        return Journal(None if home is None else home / "journal", fsync=fsync)
-    except OSError as error:
-        say_memory(error)
-        return Journal(None)

@@ -22,7 +22,7 @@ def home() -> Path | None:
     (https://specifications.freedesktop.org/basedir-spec/), else a temporary folder of this user.
     """
     chosen = settings.current().home or os.environ.get("XPANDER_TRACK_HOME")
-    candidates = [Path(chosen).expanduser()] if chosen else [*_state_folders(), _temporary()]
+    candidates = [Path(chosen).expanduser().absolute()] if chosen else [*_state_folders(), _temporary()]
     problems: list[str] = []
     for folder in candidates:
         try:

@@ -77,9 +77,13 @@ class Journal:
         # Re-entrant: a finalizer that runs inside of append() may end a run of its own.
         self.lock = threading.RLock()
         self.owner = ""
+        self._is_owner_known = False  # There was a file of that name.
         self.problem: OSError | None = None
         self.dropped = 0
-        self._open()
+        try:
+            self._open()
+        except OSError as error:  # Too many open files, for instance: each line tries again.
+            self.problem = error
 
     def append(self, report: bytes) -> int:
         """
@@ -174,10 +178,13 @@ class Journal:
     def _open(self) -> None:
         self._size = self._read_to = 0
         self._unmap()
-        self.owner = f"{os.getpid()}-{random.SystemRandom().getrandbits(48):012x}"
+        if not self.owner or self._is_owner_known:
+            self.owner = f"{os.getpid()}-{random.SystemRandom().getrandbits(48):012x}"
+            self._is_owner_known = False
         if self._folder is None:
             return
         file = os.open(self._path(), _FLAGS | os.O_EXCL, 0o600)
+        self._is_owner_known = True
         fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file).st_nlink:
             self._file = file

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ..boundary import logger, trouble
+from ..boundary import say, trouble
 from ..plain import dumps, plain
 from ..redaction import Redaction
 from .destination import Postponed, Rejected
@@ -116,8 +117,9 @@ class Lane:
 
     def serve(self, destination: Destination) -> None:
         """The same place, with today's credentials: what the earlier ones were told does not hold for these."""
-        if destination is not self.destination:
-            self.destination = destination
+        is_new = destination != self.destination
+        self.destination = destination
+        if is_new:
             self._asked_until = 0.0
             self.hurry()
 
@@ -225,8 +227,8 @@ class Lane:
             receipt = Receipt("rejected", where, _SECRETS.text(rejected.reason))
             self._succeeded(started)
         except Postponed as postponed:
-            receipt = Receipt("pending", where, postponed.reason)
-            self._failed(postponed.reason, started, postponed.after)
+            receipt = Receipt("pending", where, _SECRETS.text(postponed.reason))
+            self._failed(receipt.reason, started, postponed.after)
         except BaseException as error:  # A bug of ours, or of a destination's, must not stop the lane.
             if self._is_stopped:
                 raise
@@ -247,7 +249,7 @@ class Lane:
         took = time.monotonic() - started
         self._took = min(took, self._took + _SMOOTHING * (took - self._took))
         if self._failures:
-            logger.info("%s takes runs again.", self.destination.where)
+            say(logging.INFO, "%s takes runs again.", self.destination.where)
         self._failures = 0
         self._is_proven = True
 
@@ -266,7 +268,8 @@ class Lane:
         self._queue.clear()
         if self._said_at is None or now - self._said_at > _SAY_EVERY:
             self._said_at = now
-            logger.warning(
+            say(
+                logging.WARNING,
                 "Runs cannot be delivered to %s now (%s): they are kept and tried again.",
                 self.destination.where,
                 reason,

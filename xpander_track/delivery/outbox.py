@@ -7,13 +7,17 @@ import atexit
 import os
 import threading
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import settings
 from ..boundary import quietly
-from ..platform import loop
+from ..platform import connections, loop
+from . import store
 from .dispatcher import Dispatcher, Flushed
 from .home import home
+
+if TYPE_CHECKING:
+    from ..limits import Limits
 
 FLUSH_TIMEOUT = 10.0
 # What the loop needs to answer after its own deadline.
@@ -31,8 +35,8 @@ _dispatcher: Dispatcher | None = None
 _is_shut_down = False
 
 
-def get() -> Dispatcher:
-    """The dispatcher."""
+def get(limits: Limits | None = None) -> Dispatcher:
+    """The dispatcher. One that is made now keeps within *limits*; None is what ``configure`` says."""
     global _dispatcher  # noqa: PLW0603
     dispatcher = _dispatcher
     if dispatcher is None:
@@ -40,7 +44,7 @@ def get() -> Dispatcher:
             dispatcher = _dispatcher
             if dispatcher is None:
                 decided = settings.current()
-                dispatcher = _dispatcher = Dispatcher(home(), decided.limits(), fsync=decided.fsync)
+                dispatcher = _dispatcher = Dispatcher(home(), limits or decided.limits(), fsync=decided.fsync)
                 atexit.register(_at_exit)
     return dispatcher
 
@@ -120,11 +124,12 @@ def _at_exit() -> None:
 
 def _before_fork() -> None:
     # No other thread shall be opening a journal, or writing to it, meanwhile: its lock would live on in the child.
-    global _held  # noqa: PLW0603
-    if _lock.acquire(timeout=_FORK_SECONDS):
-        _held = [_lock]
-        if _dispatcher is not None and _dispatcher.journal.lock.acquire(timeout=_FORK_SECONDS):
-            _held = [_dispatcher.journal.lock, _lock]
+    # Before that come the locks of our own thread, in the middle of whose work a finalizer may end a run.
+    for lock in (connections.importing, store.in_use, _lock):
+        if lock.acquire(timeout=_FORK_SECONDS):
+            _held.insert(0, lock)
+    if _dispatcher is not None and _dispatcher.journal.lock.acquire(timeout=_FORK_SECONDS):
+        _held.insert(0, _dispatcher.journal.lock)
 
 
 def _after_in_parent() -> None:
@@ -139,6 +144,7 @@ def _after_in_child() -> None:
     global _dispatcher, _lock, _is_shut_down, _held
     if _dispatcher is not None:
         _dispatcher.journal.abandon()
+        _dispatcher.leave_waiters()
         _inherited.append(_dispatcher)
         atexit.unregister(_at_exit)
     _dispatcher, _lock, _is_shut_down, _held = None, threading.RLock(), False, []

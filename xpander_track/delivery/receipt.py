@@ -43,12 +43,13 @@ class Ticket:
     ``line`` is the number of that report in the journal: what becomes of earlier ones with its id is not its concern.
     """
 
-    __slots__ = ("__weakref__", "_receipt", "_waiters", "line")
+    __slots__ = ("__weakref__", "_is_left", "_receipt", "_waiters", "line")
 
     def __init__(self, receipt: Receipt) -> None:
         self.line = 0
         self._receipt = receipt
         self._waiters: list[Future[Receipt]] = []
+        self._is_left = False
 
     @property
     def receipt(self) -> Receipt:
@@ -59,9 +60,17 @@ class Ticket:
         """What is known from now on; anything but ``pending`` is final and wakes who waits."""
         with _lock:
             self._receipt = receipt
-            waiters = []
-            if receipt.state != "pending":
-                waiters, self._waiters = self._waiters, []
+        if receipt.state != "pending":
+            self._wake(receipt)
+
+    def leave(self) -> None:
+        """Nobody will settle it any more, in this process: who waits need not wait."""
+        self._is_left = True
+        self._wake(self._receipt)
+
+    def _wake(self, receipt: Receipt) -> None:
+        with _lock:
+            waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if waiter.set_running_or_notify_cancel():
                 waiter.set_result(receipt)
@@ -89,7 +98,7 @@ class Ticket:
     def _future(self) -> Future[Receipt]:
         future: Future[Receipt] = Future()
         with _lock:
-            if self._receipt.state == "pending":
+            if self._receipt.state == "pending" and not self._is_left:
                 self._waiters.append(future)
                 return future
         future.set_result(self._receipt)

@@ -77,7 +77,11 @@ class Report:
         Raises:
             ValueError: It is not one of ours.
         """
-        return _ADAPTER.validate_json(text)
+        try:
+            return _ADAPTER.validate_json(text)
+        except ValueError:
+            pass
+        raise ValueError("this is no report")  # pydantic's own error quotes it.
 
 
 # A run writes its reports in pieces, so that nothing is written twice. Put together, they are what ``to_json`` gives,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -66,11 +67,15 @@ def _decide(configuration: Configuration | None) -> list[Destination]:
 
 def _embedded(why: str) -> Embedded:
     folder = home()
-    where = "memory" if folder is None else str(folder)
+    if folder is None:
+        say_once("embedded", "%s: runs are recorded in memory.", why)
+        return Embedded("memory")
+    given = f"XPANDER_TRACK_HOME={shlex.quote(str(folder))} " if settings.current().home else ""
     say_once(
-        "embedded", "%s: runs are recorded on this machine, in %s. `xpander-track runs` shows them.", why, where
+        "embedded", "%s: runs are recorded on this machine, in %s. `%sxpander-track runs` shows them.",
+        why, folder, given,
     )  # fmt: skip
-    return Embedded(where)
+    return Embedded(str(folder))
 
 
 def _warn_of_plain_http(base_url: str) -> None:

@@ -28,7 +28,7 @@ from .report import Report
 from .salvage import contents
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
     from .report import Ending
@@ -40,6 +40,8 @@ _BUSY_SECONDS = 5.0
 _BUSY_STEP = 0.1
 # The part of all runs that is forgotten in one step, where there is no room for all.
 _STEP = 0.02
+# An undelivered run is not too old before it was tried so many times.
+_TRIES = 10
 
 _SETTLED = "ending IS NOT NULL AND NOT EXISTS (SELECT 1 FROM deliveries WHERE run = seq AND state = 'pending')"
 
@@ -47,7 +49,7 @@ _SETTLED = "ending IS NOT NULL AND NOT EXISTS (SELECT 1 FROM deliveries WHERE ru
 # Held during every use of SQLite, and taken before a fork. Files are closed then, and opened again when needed:
 # a child must inherit neither SQLite's own locks nor its idea of which locks the process has on a file
 # (https://www.sqlite.org/howtocorrupt.html, "Carrying an open database connection across a fork").
-_in_use = threading.RLock()
+in_use = threading.RLock()
 _stores: weakref.WeakSet[Store] = weakref.WeakSet()
 
 
@@ -160,7 +162,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file; it is opened again if it is needed."""
-        with _in_use:
+        with in_use:
             if self._db is not None:
                 self._db.close()
                 self._db = None
@@ -282,7 +284,8 @@ class Store:
         with self._transaction() as db:
             rows = db.execute("SELECT report, line FROM runs WHERE ending IS NULL AND owner = ?", (dead,)).fetchall()
             for text, line in rows:
-                self._record(db, dead, line + 1, _interrupted(Report.from_json(text)))
+                with suppress(ValueError):  # It cannot be read any more.
+                    self._record(db, dead, line + 1, _interrupted(Report.from_json(text)))
 
     # --- by hand: `xpander-track push` and `doctor` ---
 
@@ -323,7 +326,10 @@ class Store:
 
     def prune(self) -> list[str]:
         """Forget runs that have had their days; gives the ids of those that were not delivered."""
-        old = "ending IS NOT NULL AND started_at < ?", (time.time() - self._limits.days * 86_400,)
+        # What was hardly tried stays: its time may be that of a clock that was wrong, or nothing ran all those days.
+        untried = f"SELECT 1 FROM deliveries WHERE run = seq AND state = 'pending' AND attempts < {_TRIES}"  # noqa: S608
+        before = time.time() - self._limits.days * 86_400
+        old = f"ending IS NOT NULL AND started_at < ? AND NOT EXISTS ({untried})", (before,)
         with self._transaction() as db:
             return [*_forget(db, *old), *self._make_room(db)]
 
@@ -336,7 +342,7 @@ class Store:
                 "SELECT seq, report FROM runs WHERE ? IN (agent_id, '') ORDER BY seq DESC LIMIT ?",
                 (agent_id or "", -1 if limit is None else limit),
             ).fetchall()
-            return [Recorded(Report.from_json(text), _deliveries(db, seq)) for seq, text in rows]
+            return list(_recorded(db, rows))
 
     def find(self, prefix: str) -> list[Recorded]:
         """The run with this id; else those (ten at most) whose id begins with it."""
@@ -347,14 +353,14 @@ class Store:
                     "SELECT seq, report FROM runs WHERE substr(id, 1, ?) = ? ORDER BY seq DESC LIMIT 10",
                     (len(prefix), prefix),
                 ).fetchall()
-            return [Recorded(Report.from_json(text), _deliveries(db, seq)) for seq, text in rows]
+            return list(_recorded(db, rows))
 
     def figures(self) -> list[Figures]:
         """Of each run what statistics are made of."""
         with self._using() as db:
             rows = db.execute(
                 "SELECT agent_id, ending, duration, json_extract(report, '$.tokens.prompt_tokens'),"
-                " json_extract(report, '$.tokens.completion_tokens') FROM runs ORDER BY seq"
+                " json_extract(report, '$.tokens.completion_tokens') FROM runs WHERE json_valid(report) ORDER BY seq"
             ).fetchall()
         return [Figures(*row) for row in rows]
 
@@ -368,6 +374,8 @@ class Store:
             " name = excluded.name, started_at = excluded.started_at, ending = excluded.ending,"
             " duration = excluded.duration, report = excluded.report, owner = excluded.owner, line = excluded.line"
             " WHERE (owner <> excluded.owner OR line < excluded.line)"
+            # Of two processes that ran it one after the other, the later one's word counts, whoever is heard first.
+            " AND (owner = excluded.owner OR ending IS NULL OR excluded.started_at >= started_at)"
             # An end stands, whatever is heard of the same run later; a new run with its id begins when it is delivered.
             " AND (excluded.stage = 'ended' OR ending IS NULL OR excluded.started_at > started_at)"
             " AND (excluded.stage <> 'started' OR NOT EXISTS"
@@ -428,11 +436,11 @@ class Store:
             self._note(error)
             raise
         finally:
-            _in_use.release()
+            in_use.release()
 
     def _use(self, *, begin: bool, is_last: bool) -> bool:
         """Take the lock, and the database with it; False, if a neighbour is at it, and this is not the *last* try."""
-        _in_use.acquire()
+        in_use.acquire()
         try:
             if self._db is not None and self._path is not None and _identity(self._path) not in {self._file, None}:
                 self.close()  # A neighbour has put it aside.
@@ -441,7 +449,7 @@ class Store:
             if begin:
                 self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            _in_use.release()
+            in_use.release()
             if is_last or not is_busy(error):
                 raise
             return False
@@ -450,7 +458,7 @@ class Store:
                 if isinstance(error, sqlite3.DatabaseError):
                     self._note(error)
             finally:
-                _in_use.release()
+                in_use.release()
             raise
         return True
 
@@ -552,24 +560,32 @@ def _deliveries(db: sqlite3.Connection, seq: int) -> list[Delivery]:
     ]
 
 
+def _recorded(db: sqlite3.Connection, rows: list[tuple[int, str]]) -> Iterator[Recorded]:
+    """Those of *rows* that can be read."""
+    for seq, text in rows:
+        with suppress(ValueError):
+            yield Recorded(Report.from_json(text), _deliveries(db, seq))
+
+
 def _interrupted(report: Report) -> Report:
     result = report.result or "Interrupted: the process ended before the run did."
     return dataclasses.replace(report, stage="ended", ending="interrupted", result=result)
 
 
 def _before_fork() -> None:
-    _in_use.acquire()
-    for store in list(_stores):
-        store.before_fork()
+    if in_use.acquire(timeout=_BUSY_SECONDS):
+        for store in list(_stores):
+            store.before_fork()
 
 
 def _after_in_parent() -> None:
-    _in_use.release()
+    with suppress(RuntimeError):  # It took too long, and the fork did not wait any more.
+        in_use.release()
 
 
 def _after_in_child() -> None:
-    global _in_use  # noqa: PLW0603
-    _in_use = threading.RLock()
+    global in_use  # noqa: PLW0603
+    in_use = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

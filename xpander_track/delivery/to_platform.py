@@ -6,7 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ..platform import AnswerUnreadable, MissingApiKey, ModuleException, NotSent, Task, Unreachable
+from ..platform import AnswerUnreadable, InvalidAddress, MissingApiKey, ModuleException, NotSent, Task, Unreachable
+from ..redaction import Redaction
 from .destination import Postponed, Rejected
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _REFUSED_KEY_PAUSE = 60.0
 _MAX_TIMEOUT = 10.0
 _MAX_REASON = 300
 
+_SECRETS = Redaction()
+
 
 class ToPlatform:
     """
@@ -36,10 +39,19 @@ class ToPlatform:
     """
 
     def __init__(self, configuration: Configuration, *, is_own: bool = False) -> None:
-        self.where = _without_secrets(configuration.base_url)
+        self.where = without_secrets(configuration.base_url)
         whose = configuration.organization_id or (_mark(configuration.api_key) if is_own else "-")
         self.key = f"platform {self.where} {whose}"
         self.configuration = configuration.model_copy(update={"timeout": min(configuration.timeout, _MAX_TIMEOUT)})
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same place, with the same credentials."""
+        if not isinstance(other, ToPlatform):
+            return NotImplemented
+        return (self.key, self.configuration.api_key) == (other.key, other.configuration.api_key)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     async def deliver(self, report: Report) -> Task | None:
         """Report the run as a task; see ``Destination``."""
@@ -75,9 +87,10 @@ class ToPlatform:
 
 def _judged(problem: ModuleException) -> Postponed | Rejected:
     """Whether what failed by *problem* may work later."""
-    cause = problem.description.rpartition("Failed to report external task - ")[2][:_MAX_REASON]
+    # An answer may repeat anything, the key of the request included; cut first, half of it would stay.
+    cause = _SECRETS.text(problem.description.rpartition("Failed to report external task - ")[2])[:_MAX_REASON]
     status = problem.status_code
-    if isinstance(problem, MissingApiKey):
+    if isinstance(problem, (MissingApiKey, InvalidAddress)):
         return Postponed(cause, after=_REFUSED_KEY_PAUSE)
     if isinstance(problem, Unreachable):
         return Postponed(cause)
@@ -96,7 +109,7 @@ def _mark(key: str | None) -> str:
     return f"key-{hashlib.sha256((key or '').encode()).hexdigest()[:8]}"
 
 
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
     """The address without a password, a query or a fragment."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]

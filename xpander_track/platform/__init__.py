@@ -4,6 +4,7 @@ from .backend import Backend
 from .configuration import Configuration
 from .errors import (
     AnswerUnreadable,
+    InvalidAddress,
     InvalidArgument,
     MissingAgentId,
     MissingApiKey,
@@ -16,7 +17,7 @@ from .tasks import Tasks, TasksListItem
 from .tokens import Tokens
 
 __all__ = [
-    "AgentExecutionInput", "AgentExecutionStatus", "AnswerUnreadable", "Backend", "Configuration", "InvalidArgument",
-    "MissingAgentId", "MissingApiKey", "ModuleException", "NotSent", "Task", "Tasks", "TasksListItem", "Tokens",
-    "Unreachable", "User",
+    "AgentExecutionInput", "AgentExecutionStatus", "AnswerUnreadable", "Backend", "Configuration", "InvalidAddress",
+    "InvalidArgument", "MissingAgentId", "MissingApiKey", "ModuleException", "NotSent", "Task", "Tasks",
+    "TasksListItem", "Tokens", "Unreachable", "User",
 ]  # fmt: skip

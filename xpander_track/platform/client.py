@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from uuid import UUID
 
 from . import connections, loop
-from .errors import AnswerUnreadable, InvalidArgument, MissingApiKey, ModuleException, Unreachable
+from .errors import AnswerUnreadable, InvalidAddress, InvalidArgument, MissingApiKey, ModuleException, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -85,7 +85,7 @@ async def _send(configuration: Configuration, limit: int, failure: str, request:
     except ModuleException:
         raise
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError) as cause:
-        error = InvalidArgument(500, f"{failure} - the request cannot be made: {_describe(cause)}")
+        error = InvalidAddress(500, f"{failure} - the request cannot be made: {_describe(cause)}")
     except Exception as cause:  # noqa: BLE001  # httpx's own, and what ssl, anyio and the resolver let through
         error = Unreachable(500, f"{failure} - {_describe(cause)}")
     # Raised out here, so that the library's frames, with the key in their locals, are not part of the error. In our
@@ -177,11 +177,11 @@ async def _read(response: httpx.Response, limit: int) -> tuple[bytes, bool]:
 def _url(configuration: Configuration, segments: tuple[object, ...], failure: str) -> str:
     parts = _parts(configuration.base_url)
     if parts is None:
-        raise InvalidArgument(500, f"{failure} - base_url has no host, or a port that is not in 1-65535")
+        raise InvalidAddress(500, f"{failure} - base_url has no host, or a port that is not in 1-65535")
     if parts.query or parts.fragment:
-        raise InvalidArgument(500, f"{failure} - base_url has a query or a fragment; give scheme, host and path only")
+        raise InvalidAddress(500, f"{failure} - base_url has a query or a fragment; give scheme, host and path only")
     if configuration.needs_organization() and not configuration.organization_id:
-        raise InvalidArgument(
+        raise InvalidAddress(
             500, f"{failure} - this base_url needs an organization: set organization_id or XPANDER_ORGANIZATION_ID"
         )
     route = "/".join(_segment(segment, failure) for segment in segments)

@@ -51,7 +51,7 @@ async def borrowed(url: str) -> AsyncGenerator[httpx.AsyncClient]:
 
 def http_library() -> Any:
     """The module ``httpx``, loaded at the first request: importing xpander_track must stay cheap."""
-    with _importing:
+    with importing:
         if _HTTP not in _loaded:
             _loaded[_HTTP] = importlib.import_module(_HTTP)
             for name in _LOADED_LATER:
@@ -105,7 +105,7 @@ class _Pool:
     def make(self) -> httpx.AsyncClient:
         httpx = http_library()
         if self.trust is None:
-            with _importing:
+            with importing:
                 self.trust = httpx.create_ssl_context()  # Once: it reads all certificates, tens of milliseconds.
         # One account's cookies are nothing to another's.
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
@@ -125,7 +125,7 @@ _LOADED_LATER = ("httpcore", "h11", "certifi", "anyio", "anyio._backends._asynci
 _loaded: dict[str, Any] = {}
 # Taken before a fork: a child that is forked in the middle of an import would inherit half of a module, and its lock,
 # which nobody frees; in the middle of reading the certificates, a lock of OpenSSL's.
-_importing = threading.RLock()
+importing = threading.RLock()
 
 
 def _pool() -> _Pool:
@@ -137,17 +137,17 @@ def _pool() -> _Pool:
 
 
 def _before_fork() -> None:
-    _importing.acquire(timeout=_IMPORT_SECONDS)
+    importing.acquire(timeout=_IMPORT_SECONDS)
 
 
 def _after_in_parent() -> None:
     with contextlib.suppress(RuntimeError):  # It took too long, and the fork did not wait any more.
-        _importing.release()
+        importing.release()
 
 
 def _after_in_child() -> None:
-    global _importing  # noqa: PLW0603
-    _importing = threading.RLock()
+    global importing  # noqa: PLW0603
+    importing = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -6,6 +6,7 @@ What the platform's calls raise.
     │   ├── MissingAgentId          no agent to report for
     │   ├── MissingApiKey           no usable key for the ``x-api-key`` header
     │   └── InvalidArgument         an argument that cannot be sent
+    │       └── InvalidAddress      the address, or a proxy's, cannot be used, or lacks the organization
     ├── Unreachable                 no complete answer came; the report may or may not be stored
     └── AnswerUnreadable            the platform said yes (2xx: a report is stored), but not with what was asked for
 
@@ -50,6 +51,10 @@ class MissingApiKey(NotSent):
 
 class InvalidArgument(NotSent):
     """An argument has a type or value that the platform's contract does not have."""
+
+
+class InvalidAddress(InvalidArgument):
+    """The address of the platform, or that of a proxy in the environment, cannot be used, or lacks the organization."""
 
 
 class Unreachable(ModuleException):
