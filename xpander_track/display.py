@@ -71,7 +71,10 @@ def page(run: Recorded) -> str:
         ("started", _when(report.started_at)),
         ("ending", report.ending or "running"),
         ("duration", _seconds(report.duration)),
-        ("tokens", None if tokens is None else ", ".join(f"{name[:-7]} {_known(n)}" for name, n in tokens.items())),
+        (
+            "tokens",
+            None if tokens is None else ", ".join(f"{name[:-7]} {_count(n, 'unknown')}" for name, n in tokens.items()),
+        ),
         ("tools", ", ".join(report.used_tools) or "none"),
         *(("delivery", _state(delivery) + _tries(delivery)) for delivery in run.deliveries),
     ]
@@ -173,12 +176,8 @@ def _seconds(seconds: float | None) -> str:
     return f"{seconds * 1e3:.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f} µs"  # noqa: PLR2004  # a millisecond
 
 
-def _count(count: int | None) -> str:
-    return "-" if count is None else str(count)
-
-
-def _known(count: int | None) -> str:
-    return "unknown" if count is None else str(count)
+def _count(count: int | None, unknown: str = "-") -> str:
+    return unknown if count is None else str(count)
 
 
 def _line(text: str) -> str:

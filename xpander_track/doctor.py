@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from . import settings
-from .delivery.to_platform import without_secrets
+from .delivery.to_platform import REFUSED_KEY, without_secrets
 from .local.embedded import KEY as EMBEDDED
 from .platform import AnswerUnreadable, ModuleException, NotSent, Task, Unreachable
 from .redaction import Redaction, keep_out
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .platform import Configuration
 
 _TIMEOUT = 10.0
-_REFUSED = {401, 403}
 _SLOW_DOWN = 429
 _REDIRECT, _TROUBLE = 3, 5  # the classes of status codes
 _MASKED = 12  # Of a shorter key, nothing is shown.
@@ -91,13 +90,12 @@ def _problem(error: ModuleException) -> str | None:
         return f"no: {error.description}"
     if isinstance(error, AnswerUnreadable):
         return "no: what answers is not the platform, since its answer is no JSON"
-    if status in _REFUSED:
+    if status in REFUSED_KEY:
         return f"yes, but it refuses the key (HTTP {status})"
     if status // 100 == _REDIRECT:
         return f"no: what answers sends us elsewhere (HTTP {status})"
-    return (
-        f"yes, but it takes nothing now (HTTP {status})" if status == _SLOW_DOWN or status // 100 == _TROUBLE else None
-    )
+    takes_nothing = status == _SLOW_DOWN or status // 100 == _TROUBLE
+    return f"yes, but it takes nothing now (HTTP {status})" if takes_nothing else None
 
 
 def _delivery(found: Deliveries) -> Finding:

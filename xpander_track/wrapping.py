@@ -41,12 +41,12 @@ def wrapped(
     around = driver(what_runs(function), begin)
     if hasattr(type(function), "__get__"):  # pyright: ignore[reportUnknownArgumentType]
         outer: Any = (_Plain if type(function) is types.FunctionType else _Function)(function, around)
+        outer._self_through = through  # noqa: SLF001  # wrapt's name for what is the proxy's own
     else:
         # An object that can be called, not a function: as an attribute of a class it is not bound.
         call = function.__call__ if isinstance(_call_of(function), types.MethodType) else function
         outer = _Object(function)
         outer._self_call = _Function(call, around)  # noqa: SLF001  # wrapt's name for what is the proxy's own
-    outer._self_through = through  # noqa: SLF001  # wrapt's name for what is the proxy's own
     outer._self_again = again  # noqa: SLF001  # the same
     return outer
 

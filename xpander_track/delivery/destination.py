@@ -39,7 +39,7 @@ class Postponed(Exception):  # not an error: it waits
     The destination cannot take reports now.
 
     Args:
-        reason: Why, for people. It quotes nothing of the report.
+        reason: Why, for people. It quotes nothing of the report, and no secret.
         after: Seconds to wait at least; None leaves that to the dispatcher.
     """
 
@@ -54,7 +54,7 @@ class Rejected(Exception):  # named for what became of the report
     The destination will never take this report.
 
     Args:
-        reason: Why, for people.
+        reason: Why, for people. It holds no secret.
     """
 
     def __init__(self, reason: str) -> None:

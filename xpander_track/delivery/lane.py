@@ -224,11 +224,11 @@ class Lane:
             receipt = Receipt("delivered", where, task=task)
             self._succeeded(started)
         except Rejected as rejected:
-            receipt = Receipt("rejected", where, _SECRETS.text(rejected.reason))
+            receipt = Receipt("rejected", where, rejected.reason)
             self._succeeded(started)
         except Postponed as postponed:
-            receipt = Receipt("pending", where, _SECRETS.text(postponed.reason))
-            self._failed(receipt.reason, started, postponed.after)
+            receipt = Receipt("pending", where, postponed.reason)
+            self._failed(postponed.reason, started, postponed.after)
         except BaseException as error:  # A bug of ours, or of a destination's, must not stop the lane.
             if self._is_stopped:
                 raise

@@ -135,8 +135,9 @@ class Queue:
         self._not_before = 0.0  # It is the last chance.
         with suppress(OSError, sqlite3.Error):
             self.tidy()
-        for store in self._stores():
-            store.close()
+        for store in (self._memory, self.store):
+            if store is not None:
+                store.close()
 
     def _ask(self, question: Callable[[Store], T], unknown: T) -> T:
         """What the disk says; *unknown*, if it says nothing: one that is full cannot always be read."""
@@ -152,9 +153,6 @@ class Queue:
         if self._memory is None:
             self._not_before = 0.0
         return answer
-
-    def _stores(self) -> list[Store]:
-        return [store for store in (self._memory, self.store) if store is not None]
 
     def _write(self, owner: str, entries: list[tuple[int, Report]]) -> None:
         if self.store is None:

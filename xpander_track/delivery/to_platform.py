@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # What may pass: timeouts, "too early", "slow down", and the server's own troubles.
 _PASSING = {408, 425, 429}
-_CREDENTIALS = {401, 403}
+REFUSED_KEY = {401, 403}
 _TOO_LARGE = 413
 _CONFLICT = 409  # The platform has it already.
 
@@ -96,7 +96,7 @@ def _judged(problem: ModuleException) -> Postponed | Rejected:
         return Postponed(cause)
     if isinstance(problem, NotSent):
         return Rejected(cause)
-    if status in _CREDENTIALS:
+    if status in REFUSED_KEY:
         return Postponed(f"the API key was refused (HTTP {status})", after=_REFUSED_KEY_PAUSE)
     # A redirect is a proxy's or a portal's word, not the platform's.
     if status in _PASSING or status // 100 in {3, 5}:
