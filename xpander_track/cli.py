@@ -41,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1  # It was said why.
         with closing(Store(folder, UNLIMITED)) as store:
             adopt(store, folder)  # What ended processes have left in their journals.
-            return int(options.command(options, store, folder))
+            code = int(options.command(options, store, folder))
+            print(end="", flush=True)  # Here, where it is known what a reader that has gone means; not at the exit.
+            return code
     except (OSError, sqlite3.Error, NewerStoreError) as error:
         if isinstance(error, BrokenPipeError):
             # `xpander-track runs | head`: not an error. Python would complain when it closes stdout.

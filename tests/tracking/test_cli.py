@@ -342,7 +342,7 @@ def test_a_reader_that_has_gone_is_no_error(arguments: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        ended = process(*arguments, stdout=writing)
+        ended = process(*arguments, stdout=writing, env={"PYTHONUNBUFFERED": ""})  # As users have it.
     finally:
         os.close(writing)
     assert (ended.returncode, ended.stderr) == (0, "")
